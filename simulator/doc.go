@@ -1,0 +1,2 @@
+// Package simulator is a software authenticator.
+package simulator

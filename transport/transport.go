@@ -1,0 +1,70 @@
+// Package transport says what a conversation with one authenticator is, whatever
+// carries it. It imports nothing of ours.
+//
+// The USB HID and the NFC transports, and the simulator, implement [Device]; the
+// package ctap2 speaks through it.
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A Device is one open conversation with one authenticator. It carries one
+// exchange at a time; its methods may be called from several goroutines, which
+// then wait for each other.
+type Device interface {
+	// Exchange sends a CTAP2 command byte with its CBOR and returns the status
+	// byte with its CBOR (CTAP 2.1, section 8).
+	//
+	// When ctx ends, Exchange cancels the work on the key, drains the answer
+	// and returns an error that wraps context.Cause(ctx). An answer that came
+	// through in spite of the cancel is returned without an error: a credential
+	// may have been made.
+	Exchange(ctx context.Context, msg []byte) ([]byte, error)
+	Close() error
+}
+
+var (
+	// ErrClosed is returned by a Device after Close, or when the authenticator
+	// was unplugged.
+	ErrClosed = errors.New("device closed")
+	// ErrUnsupported is returned for something that the device, or this build of
+	// the program, cannot do.
+	ErrUnsupported = errors.New("not supported")
+)
+
+// Status is the status of a keepalive message (CTAP 2.1, section 11.2.9.1.9).
+type Status byte
+
+const (
+	StatusProcessing Status = 1 // the authenticator is still working
+	StatusUPNeeded   Status = 2 // the authenticator waits for user presence
+)
+
+func (s Status) String() string {
+	switch s {
+	case StatusProcessing:
+		return "processing"
+	case StatusUPNeeded:
+		return "waiting for a touch"
+	}
+	return fmt.Sprintf("status %#02x", byte(s))
+}
+
+type statusKey struct{}
+
+// WithStatus returns a context with which a Device reports each keepalive to f.
+// It rides in the context, as hooks do in net/http/httptrace, so that commands
+// need no parameter for it. f must not block.
+func WithStatus(ctx context.Context, f func(Status)) context.Context {
+	return context.WithValue(ctx, statusKey{}, f)
+}
+
+// Report calls the function given to [WithStatus], if any. Devices call it.
+func Report(ctx context.Context, s Status) {
+	if f, ok := ctx.Value(statusKey{}).(func(Status)); ok {
+		f(s)
+	}
+}
