@@ -1,0 +1,201 @@
+package pin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fidokey/fidokey/cose"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
+)
+
+// Retries is how many wrong PINs a key still takes.
+type Retries struct {
+	Left uint
+	// PowerCycle means that the key takes no PIN, right or wrong, until it was
+	// unplugged and plugged in again. Many keys never say so beforehand.
+	PowerCycle bool
+}
+
+// Error is a PIN that a key did not take, with the tries that are left.
+type Error struct {
+	Retries Retries
+	Err     error
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%v (%d tries left)", e.Err, e.Retries.Left)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// GetRetries asks how many tries are left. It costs none (CTAP 2.1, section
+// 6.5.5.2).
+func GetRetries(ctx context.Context, dev transport.Device) (Retries, error) {
+	resp, err := ctap2.Do(ctx, dev, ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(One), // not looked at since CTAP 2.1, required before
+		SubCommand:        ctap2.GetPINRetries,
+	})
+	if err != nil {
+		return Retries{}, err
+	}
+	if resp.PINRetries == nil {
+		return Retries{}, missing("pinRetries (3)")
+	}
+	return Retries{
+		Left:       *resp.PINRetries,
+		PowerCycle: resp.PowerCycleState != nil && *resp.PowerCycleState,
+	}, nil
+}
+
+// Set gives a key its first PIN (CTAP 2.1, section 6.5.5.5).
+func Set(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, newPIN []byte) error {
+	if err := Check(info, newPIN); err != nil {
+		return err
+	}
+	platform, secret, err := agree(ctx, dev, info)
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe()
+	newPINEnc, err := encryptWiped(secret, padded(newPIN))
+	if err != nil {
+		return err
+	}
+	_, err = ctap2.Do(ctx, dev, ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(secret.protocol),
+		SubCommand:        ctap2.SetPIN,
+		KeyAgreement:      platform,
+		PINUVAuthParam:    secret.Authenticate(newPINEnc),
+		NewPINEnc:         newPINEnc,
+	})
+	return err
+}
+
+// Change replaces the PIN (CTAP 2.1, section 6.5.5.6). A wrong current PIN costs
+// one try and returns an [*Error].
+func Change(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, current, newPIN []byte) error {
+	if err := Check(info, newPIN); err != nil {
+		return err
+	}
+	platform, secret, err := agree(ctx, dev, info)
+	if err != nil {
+		return err
+	}
+	defer secret.Wipe()
+	newPINEnc, err := encryptWiped(secret, padded(newPIN))
+	if err != nil {
+		return err
+	}
+	pinHashEnc, err := encryptWiped(secret, hash(current))
+	if err != nil {
+		return err
+	}
+	_, err = ctap2.Do(ctx, dev, ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(secret.protocol),
+		SubCommand:        ctap2.ChangePIN,
+		KeyAgreement:      platform,
+		PINUVAuthParam:    secret.Authenticate(append(newPINEnc[:len(newPINEnc):len(newPINEnc)], pinHashEnc...)),
+		NewPINEnc:         newPINEnc,
+		PINHashEnc:        pinHashEnc,
+	})
+	return withRetries(ctx, dev, err)
+}
+
+// GetToken trades the PIN for a token with the given permissions, bound to rpID
+// where that is not empty (CTAP 2.1, section 6.5.5.7.2). From a key that knows no
+// permissions it gets a pinToken, which may do everything (section 6.5.5.7.1). A
+// wrong PIN costs one try and returns an [*Error].
+func GetToken(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, pin []byte, permissions ctap2.Permissions, rpID string) (*Token, error) {
+	platform, secret, err := agree(ctx, dev, info)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe()
+	pinHashEnc, err := encryptWiped(secret, hash(pin))
+	if err != nil {
+		return nil, err
+	}
+	req := ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(secret.protocol),
+		SubCommand:        ctap2.GetPINToken,
+		KeyAgreement:      platform,
+		PINHashEnc:        pinHashEnc,
+	}
+	if ok, _ := info.Option(ctap2.OptionPINUVAuthToken); ok {
+		req.SubCommand = ctap2.GetPINUVAuthTokenUsingPINWithPermissions
+		req.Permissions, req.RPID = permissions, rpID
+	}
+	resp, err := ctap2.Do(ctx, dev, req)
+	if err != nil {
+		return nil, withRetries(ctx, dev, err)
+	}
+	return openToken(secret, resp.PINUVAuthToken)
+}
+
+func openToken(secret *Secret, encrypted []byte) (*Token, error) {
+	if len(encrypted) == 0 {
+		return nil, missing("pinUvAuthToken (2)")
+	}
+	key, err := secret.Decrypt(encrypted)
+	if err != nil {
+		return nil, fmt.Errorf("%w: pinUvAuthToken: %w", ctap2.ErrMalformed, err)
+	}
+	if len(key) != 32 && (secret.protocol != One || len(key) != 16) {
+		return nil, fmt.Errorf("%w: pinUvAuthToken of %d bytes", ctap2.ErrMalformed, len(key))
+	}
+	return &Token{secret.protocol, key}, nil
+}
+
+// agree fetches the authenticator's key agreement key and makes a shared secret.
+// The specification wants a fresh one for every transaction.
+func agree(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse) (*cose.Key, *Secret, error) {
+	protocol, err := Choose(info)
+	if err != nil {
+		return nil, nil, err
+	}
+	resp, err := ctap2.Do(ctx, dev, ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(protocol),
+		SubCommand:        ctap2.GetKeyAgreement,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if resp.KeyAgreement == nil {
+		return nil, nil, missing("keyAgreement (1)")
+	}
+	platform, secret, err := Encapsulate(protocol, resp.KeyAgreement)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ctap2.ErrMalformed, err)
+	}
+	return &platform, secret, nil
+}
+
+// encryptWiped encrypts plain and overwrites it.
+func encryptWiped(s *Secret, plain []byte) ([]byte, error) {
+	defer clear(plain)
+	return s.Encrypt(plain)
+}
+
+func missing(member string) error {
+	return fmt.Errorf("%v: %w: %s is missing", ctap2.CommandClientPIN, ctap2.ErrMalformed, member)
+}
+
+// withRetries adds the tries left to an error that says the PIN was not taken.
+// Asking costs no try; if the key does not tell, the error stays as it is.
+func withRetries(ctx context.Context, dev transport.Device, err error) error {
+	var refused *ctap2.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	switch refused.Status {
+	case ctap2.ErrPINInvalid, ctap2.ErrPINBlocked, ctap2.ErrPINAuthBlocked:
+		retries, askErr := GetRetries(ctx, dev)
+		if askErr != nil {
+			return err
+		}
+		return &Error{Retries: retries, Err: err}
+	}
+	return err
+}
