@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,6 +110,9 @@ func FuzzCheckCanonical(f *testing.F) {
 		if ctapcbor.CheckCanonical(data, 8) != nil {
 			return
 		}
+		if slices.ContainsFunc(data, oneGoValueForMany) {
+			return
+		}
 		var decoded any
 		if err := ctapcbor.Unmarshal(data, &decoded); err != nil {
 			if strings.Contains(err.Error(), "map key") { // arrays as keys: Go has no such maps
@@ -122,3 +126,7 @@ func FuzzCheckCanonical(f *testing.F) {
 		}
 	})
 }
+
+// oneGoValueForMany names the initial bytes of the floats, which all decode to
+// float64, and of undefined, which decodes to nil as null does.
+func oneGoValueForMany(b byte) bool { return b == 0xf7 || 0xf9 <= b && b <= 0xfb }
