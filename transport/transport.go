@@ -35,7 +35,7 @@ var (
 	ErrUnsupported = errors.New("not supported")
 )
 
-// Status is the status of a keepalive message (CTAP 2.1, section 11.2.9.1.9).
+// Status is the status of a keepalive message (CTAP 2.1, section 11.2.9.1.7).
 type Status byte
 
 const (

@@ -1,0 +1,70 @@
+package hid
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrFraming is wrapped by the error for a packet that cannot stand where the
+// key sent it. The text names the packet.
+var ErrFraming = errors.New("broken CTAPHID message")
+
+// Error is the code in a CTAPHID_ERROR message (CTAP 2.1, section 11.2.9.1.6).
+type Error byte
+
+const (
+	ErrInvalidCmd     Error = 0x01
+	ErrInvalidPar     Error = 0x02
+	ErrInvalidLen     Error = 0x03
+	ErrInvalidSeq     Error = 0x04
+	ErrMsgTimeout     Error = 0x05
+	ErrChannelBusy    Error = 0x06
+	ErrLockRequired   Error = 0x0a
+	ErrInvalidChannel Error = 0x0b
+	ErrOther          Error = 0x7f
+)
+
+var errorNames = map[Error]string{
+	ErrInvalidCmd:     "ERR_INVALID_CMD",
+	ErrInvalidPar:     "ERR_INVALID_PAR",
+	ErrInvalidLen:     "ERR_INVALID_LEN",
+	ErrInvalidSeq:     "ERR_INVALID_SEQ",
+	ErrMsgTimeout:     "ERR_MSG_TIMEOUT",
+	ErrChannelBusy:    "ERR_CHANNEL_BUSY",
+	ErrLockRequired:   "ERR_LOCK_REQUIRED",
+	ErrInvalidChannel: "ERR_INVALID_CHANNEL",
+	ErrOther:          "ERR_OTHER",
+}
+
+// String returns the specification's name, or "CTAPHID error 0x2a" for a code
+// that has none.
+func (e Error) String() string {
+	if name, ok := errorNames[e]; ok {
+		return name
+	}
+	return fmt.Sprintf("CTAPHID error %#02x", byte(e))
+}
+
+// Error returns the name and the code in hexadecimal.
+func (e Error) Error() string {
+	if name, ok := errorNames[e]; ok {
+		return fmt.Sprintf("%s (CTAPHID error %#02x)", name, byte(e))
+	}
+	return e.String()
+}
+
+// An endedError says that a context ended, and what the key did last. It is
+// both context.Canceled or context.DeadlineExceeded and the context's cause.
+type endedError struct {
+	seen  string
+	err   error
+	cause error
+}
+
+func ended(ctx context.Context, seen string) error {
+	return &endedError{seen: seen, err: ctx.Err(), cause: context.Cause(ctx)}
+}
+
+func (e *endedError) Error() string   { return e.seen + ": " + e.cause.Error() }
+func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }

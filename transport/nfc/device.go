@@ -1,0 +1,263 @@
+package nfc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fidokey/fidokey/transport"
+)
+
+// DefaultTimeout ends each call of a Device, and Open, when the context has no
+// deadline of its own.
+const DefaultTimeout = 30 * time.Second
+
+const (
+	pollInterval  = 100 * time.Millisecond // between two polls for an answer
+	cancelTimeout = 2 * time.Second        // from a cancel to the key's answer
+	closeTimeout  = time.Second            // for the end of the session
+)
+
+// A Card transmits one APDU and returns the response with SW1 and SW2. When ctx
+// ends, Transmit returns as soon as it can, with an error or with the response.
+//
+// Errors of a card that was taken away wrap transport.ErrClosed.
+type Card interface {
+	Transmit(ctx context.Context, apdu []byte) ([]byte, error)
+	Close() error
+}
+
+// aid is the application identifier of FIDO (CTAP 2.1, section 11.3.3).
+var aid = []byte{0xa0, 0x00, 0x00, 0x06, 0x47, 0x2f, 0x00, 0x01}
+
+// A Device is a card with the FIDO applet selected. It implements
+// [transport.Device]. Calls from several goroutines wait for each other.
+type Device struct {
+	card    Card
+	turn    chan struct{} // holds one token while a call is running
+	closed  bool
+	version string
+
+	extended  bool
+	messageP1 byte
+}
+
+// An Option changes how a Device sends its commands.
+type Option func(*Device)
+
+// ExtendedLength sends commands in APDUs of extended length instead of chains
+// of short ones. All keys take them, but not all readers do.
+func ExtendedLength() Option { return func(d *Device) { d.extended = true } }
+
+// WithoutStatusUpdates tells the key not to send status updates: it answers once
+// it is done, nothing is reported meanwhile, and there is no way to cancel.
+func WithoutStatusUpdates() Option { return func(d *Device) { d.messageP1 = 0 } }
+
+// Open selects the FIDO applet. The Device owns card; after an error card is
+// closed.
+func Open(ctx context.Context, card Card, options ...Option) (*Device, error) {
+	d := &Device{card: card, turn: make(chan struct{}, 1), messageP1: p1StatusUpdates}
+	for _, option := range options {
+		option(d)
+	}
+	if err := d.selectApplet(ctx); err != nil {
+		card.Close()
+		return nil, fmt.Errorf("select FIDO applet: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Device) selectApplet(ctx context.Context) error {
+	ctx, release, err := d.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	// Always short: before it there is no applet that must take extended length.
+	version, sw, err := d.transmitAll(ctx, apdu{cla: claISO, ins: insSelect, p1: 4, data: aid}, apdu.short)
+	if err != nil && ctx.Err() != nil {
+		return ended(ctx, "no answer", err)
+	}
+	if err != nil {
+		return err
+	}
+	if sw != swOK {
+		return sw
+	}
+	d.version = string(version)
+	return nil
+}
+
+// Version returns the key's answer to the selection of the applet: "U2F_V2" if
+// it speaks U2F, be it CTAP2 as well or not, and "FIDO_2_0" if it does not. The
+// bytes are the key's own.
+func (d *Device) Version() string { return d.version }
+
+// Exchange sends a CTAP2 command in NFCCTAP_MSG and returns the answer, which
+// has at least a status byte. Status updates are passed to [transport.Report].
+//
+// When ctx ends, the request is cancelled with NFCCTAP_GETRESPONSE, which takes
+// up to two seconds more. An answer with status 00 that arrives in spite of it
+// is returned without an error.
+func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	if len(msg) == 0 || len(msg) > maxData {
+		return nil, fmt.Errorf("CTAP message: %w: %d bytes, not 1 to %d", ErrWrongLength, len(msg), maxData)
+	}
+	ctx, release, err := d.take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("CTAP message: %w", err)
+	}
+	defer release()
+	answer, err := d.exchange(ctx, msg)
+	if err != nil {
+		return nil, fmt.Errorf("CTAP message: %w", err)
+	}
+	return answer, nil
+}
+
+func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg})
+	seen := "no answer"
+	for err == nil && sw == swStatus {
+		if len(answer) == 0 {
+			return nil, fmt.Errorf("%w: status update without a status", ErrFraming)
+		}
+		status := transport.Status(answer[0])
+		transport.Report(ctx, status)
+		if seen = status.String(); status == transport.StatusProcessing {
+			seen = "still processing"
+		}
+		if !pause(ctx) {
+			break
+		}
+		answer, sw, err = d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse})
+	}
+	switch {
+	case ctx.Err() != nil && (err != nil || sw == swStatus):
+		if d.messageP1 == p1StatusUpdates {
+			if answer, ok := d.cancel(); ok {
+				return answer, nil
+			}
+		}
+		return nil, ended(ctx, seen, err)
+	case err != nil:
+		return nil, err
+	}
+	return ctapAnswer(answer, sw)
+}
+
+// ctapAnswer checks the last response to a message. The codes of CTAP are in the
+// data, with a status word of 9000.
+func ctapAnswer(answer []byte, sw StatusWord) ([]byte, error) {
+	if sw != swOK {
+		return nil, sw
+	}
+	if len(answer) == 0 {
+		return nil, fmt.Errorf("%w: answer without a status", ErrFraming)
+	}
+	return answer, nil
+}
+
+// cancel ends the running message and returns its answer if the key had done
+// the work already (CTAP 2.1, section 11.3.7.2).
+func (d *Device) cancel() (answer []byte, ok bool) {
+	// Nobody is to be asked for a touch any more: statuses are not reported.
+	ctx, stop := context.WithTimeout(context.Background(), cancelTimeout)
+	defer stop()
+	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse, p1: p1Cancel})
+	for err == nil && sw == swStatus && pause(ctx) {
+		answer, sw, err = d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse})
+	}
+	if err == nil {
+		answer, err = ctapAnswer(answer, sw)
+	}
+	return answer, err == nil && answer[0] == 0
+}
+
+// Message sends a U2F command APDU of any form, in the form that the Device
+// uses, and returns the response APDU, whose last two bytes are the status word.
+func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
+	command, err := parseAPDU(raw)
+	if err != nil {
+		return nil, fmt.Errorf("U2F message: %w", err)
+	}
+	ctx, release, err := d.take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("U2F message: %w", err)
+	}
+	defer release()
+	answer, sw, err := d.command(ctx, command)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ended(ctx, "no answer", err)
+		}
+		return nil, fmt.Errorf("U2F message: %w", err)
+	}
+	return append(answer, sw.sw1(), sw.sw2()), nil
+}
+
+// Close waits for a running call, ends the session of the applet, so that it
+// forgets its state, and closes the card. Later calls return
+// transport.ErrClosed; closing once more does nothing.
+func (d *Device) Close() error {
+	d.turn <- struct{}{}
+	defer func() { <-d.turn }()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	ctx, stop := context.WithTimeout(context.Background(), closeTimeout)
+	defer stop()
+	// The card may be gone, and keys older than CTAP 2.1 do not know the
+	// command: neither is an error.
+	_, _ = d.card.Transmit(ctx, apdu{cla: claCTAP, ins: insControl, p1: p1End, le: -1}.short())
+	return d.card.Close()
+}
+
+// take waits for the end of other calls. It returns ctx with a deadline, which
+// is DefaultTimeout from now if there was none, and the end of our turn.
+func (d *Device) take(ctx context.Context) (_ context.Context, release func(), err error) {
+	cancel := func() {}
+	if _, ok := ctx.Deadline(); !ok {
+		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
+	}
+	select {
+	case d.turn <- struct{}{}:
+		release = func() { <-d.turn; cancel() }
+	case <-ctx.Done():
+		release = cancel
+	}
+	switch {
+	case ctx.Err() != nil:
+		err = ended(ctx, "not sent", nil)
+	case d.closed:
+		err = transport.ErrClosed
+	default:
+		return ctx, release, nil
+	}
+	release()
+	return nil, nil, err
+}
+
+// pause waits for the next poll; it reports false if ctx ends first.
+func pause(ctx context.Context) bool {
+	select {
+	case <-time.After(pollInterval):
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// ended is the error of a call that ctx ended: what the key did last, and the
+// card's own error if it adds something.
+func ended(ctx context.Context, seen string, card error) error {
+	err := context.Cause(ctx)
+	if !errors.Is(err, ctx.Err()) {
+		err = fmt.Errorf("%w (%w)", err, ctx.Err())
+	}
+	if card != nil && !errors.Is(card, ctx.Err()) {
+		return fmt.Errorf("%s: %w: %w", seen, err, card)
+	}
+	return fmt.Errorf("%s: %w", seen, err)
+}
