@@ -1,2 +1,23 @@
-// Package simulator is a software authenticator.
+// Package simulator is a security key in software: an authenticator that a
+// client cannot tell from a real one, and that a test can steer.
+//
+//	key, err := simulator.New(simulator.Config{})
+//	info, err := ctap2.Do(ctx, key, ctap2.GetInfo{})
+//
+// [Config] hands in the world: storage, clock, randomness and the person who
+// touches the key. With a seeded Random two runs give the same bytes; with a
+// Clock of one's own slow cases take no time.
+//
+// Every command has its own file. It is decoded first (decodeMakeCredential)
+// and then decided (makeCredential); the decision follows the steps of the
+// Client to Authenticator Protocol 2.1 one by one, and the numbers in the
+// comments are the specification's, for the order of the checks decides which
+// status a client sees. A step that cannot apply to this key keeps its number
+// and says so.
+//
+// The simulator judges by itself: it shares message structs and encodings with
+// the client side of this module, but neither the decoding of requests nor the
+// PIN/UV auth protocols, so that one mistake cannot agree with itself.
+//
+// It is a test instrument. Private keys lie in plain sight in its storage.
 package simulator

@@ -1,0 +1,194 @@
+package simulator
+
+import (
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/fidokey/fidokey/cose"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/ctapcbor"
+)
+
+// keyMaterial is the secret of a credential, and what it must be known by when
+// only its ID is at hand.
+type keyMaterial struct {
+	Algorithm   cose.Algorithm `cbor:"1,keyasint"`
+	PrivateKey  []byte         `cbor:"2,keyasint"` // scalar or Ed25519 seed, 32 bytes
+	CredProtect uint           `cbor:"3,keyasint"` // level 1 to 3
+	// CredRandomWithUV and CredRandomWithoutUV are nil without hmac-secret.
+	CredRandomWithUV    []byte `cbor:"4,keyasint,omitempty"`
+	CredRandomWithoutUV []byte `cbor:"5,keyasint,omitempty"`
+}
+
+// A credential is never changed; a new version takes its place.
+type credential struct {
+	keyMaterial
+	ID       []byte   `cbor:"6,keyasint"`
+	RPIDHash rpIDHash `cbor:"7,keyasint"`
+
+	// Only discoverable credentials have what follows.
+	RP     ctap2.RP   `cbor:"8,keyasint"`
+	User   ctap2.User `cbor:"9,keyasint"`
+	Serial uint64     `cbor:"10,keyasint"` // a higher one was made later
+}
+
+// discoverableIDSize is the length in bytes of the random ID of a discoverable
+// credential.
+const discoverableIDSize = 32
+
+// maxCredentialIDLength is the length of the longest ID: nonce, ciphertext of
+// the longest keyMaterial, tag.
+const maxCredentialIDLength = nonceSize + 110 + tagSize
+
+// The sizes of AES-GCM.
+const (
+	nonceSize = 12
+	tagSize   = 16
+)
+
+func (c *credential) descriptor() ctap2.Descriptor {
+	return ctap2.Descriptor{ID: c.ID, Type: ctap2.PublicKeyType}
+}
+
+// errNotRandom says that many draws gave nothing that could be used.
+var errNotRandom = errors.New("source of randomness repeats itself")
+
+const maxDraws = 64
+
+// newCredentialID returns an ID for a discoverable credential. A seeded source
+// that started over with an old storage may come upon one that is taken.
+func (a *Authenticator) newCredentialID() ([]byte, error) {
+	for range maxDraws {
+		id, err := a.random(discoverableIDSize)
+		if err != nil || a.state.byID[string(id)] == nil {
+			return id, err
+		}
+	}
+	return nil, errNotRandom
+}
+
+// randomScalar returns a private key of a curve of 256 bits, by rejection
+// sampling: crypto/ecdsa draws no key from a source that is handed in.
+func (a *Authenticator) randomScalar(curve elliptic.Curve) ([]byte, error) {
+	for range maxDraws { // one in 2³² is out of range
+		scalar, err := a.random(32)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := ecdsa.ParseRawPrivateKey(curve, scalar); err == nil {
+			return scalar, nil
+		}
+	}
+	return nil, errNotRandom
+}
+
+// newPrivateKey makes a key for one of the algorithms.
+func (a *Authenticator) newPrivateKey(alg cose.Algorithm) ([]byte, error) {
+	if alg == cose.ES256 {
+		return a.randomScalar(elliptic.P256())
+	}
+	return a.random(ed25519.SeedSize)
+}
+
+// signer returns the private key.
+func (k *keyMaterial) signer() (crypto.Signer, error) {
+	switch {
+	case k.Algorithm == cose.ES256:
+		return ecdsa.ParseRawPrivateKey(elliptic.P256(), k.PrivateKey)
+	case k.Algorithm == cose.EdDSA && len(k.PrivateKey) == ed25519.SeedSize:
+		return ed25519.NewKeyFromSeed(k.PrivateKey), nil
+	}
+	return nil, fmt.Errorf("%v key of %d bytes", k.Algorithm, len(k.PrivateKey))
+}
+
+// publicKey returns the COSE_Key.
+func (k *keyMaterial) publicKey() (*cose.Key, error) {
+	signer, err := k.signer()
+	if err != nil {
+		return nil, err
+	}
+	return &cose.Key{Algorithm: k.Algorithm, Public: signer.Public()}, nil
+}
+
+// sign signs a message. The nonces of ECDSA are those of RFC 6979, so that
+// signatures too are the same in two runs.
+func (k *keyMaterial) sign(message []byte) ([]byte, error) {
+	signer, err := k.signer()
+	if err != nil {
+		return nil, err
+	}
+	if k.Algorithm == cose.EdDSA {
+		return signer.Sign(nil, message, crypto.Hash(0))
+	}
+	digest := sha256.Sum256(message)
+	return signer.Sign(nil, digest[:], crypto.SHA256)
+}
+
+// wrap returns the ID of a credential that is not discoverable: its key
+// material, encrypted under the master key and bound to the RP.
+func (a *Authenticator) wrap(k *keyMaterial, rp rpIDHash) ([]byte, error) {
+	plaintext, err := ctapcbor.Marshal(k)
+	if err != nil {
+		return nil, err
+	}
+	nonce, err := a.random(nonceSize)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := a.state.aead()
+	if err != nil {
+		return nil, err
+	}
+	return aead.Seal(nonce, nonce, plaintext, rp[:]), nil
+}
+
+func (s *state) aead() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s.device.MasterKey)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// unwrap opens a credential ID, or returns nil when wrap did not make it for
+// this RP.
+func (s *state) unwrap(id []byte, rp rpIDHash) *credential {
+	if len(id) < nonceSize {
+		return nil
+	}
+	aead, err := s.aead()
+	if err != nil {
+		return nil
+	}
+	plaintext, err := aead.Open(nil, id[:nonceSize], id[nonceSize:], rp[:])
+	if err != nil {
+		return nil
+	}
+	c := &credential{ID: id, RPIDHash: rp}
+	if ctapcbor.Unmarshal(plaintext, &c.keyMaterial) != nil {
+		return nil
+	}
+	return c
+}
+
+// find returns the credential that a descriptor names, if it is of this device
+// and of this RP, else nil. Descriptors of unknown types name nothing.
+func (s *state) find(d ctap2.Descriptor, rp rpIDHash) *credential {
+	if d.Type != ctap2.PublicKeyType {
+		return nil
+	}
+	if c := s.byID[string(d.ID)]; c != nil {
+		if c.RPIDHash != rp {
+			return nil
+		}
+		return c
+	}
+	return s.unwrap(d.ID, rp)
+}

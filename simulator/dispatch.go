@@ -1,0 +1,98 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/ctapcbor"
+)
+
+// A call is one command on its way through the authenticator.
+type call struct {
+	ctx     context.Context
+	origin  uint32
+	command ctap2.Command
+	// series is what the last command left to be continued. The session has
+	// forgotten it already: any command but the next of the series ends it.
+	series *series
+}
+
+// answer decodes, decides and encodes.
+func (a *Authenticator) answer(ctx context.Context, origin uint32, msg []byte) []byte {
+	c := &call{ctx: ctx, origin: origin, series: a.session.series}
+	a.session.series = nil
+	a.session.observeTokens(a.config.Clock.Now())
+	body, err := a.dispatch(c, msg)
+	if err != nil {
+		status := ctap2.ErrOther
+		errors.As(err, &status)
+		return []byte{byte(status)}
+	}
+	return append([]byte{byte(ctap2.StatusOK)}, body...)
+}
+
+// dispatch follows CTAP 2.1, section 8: the length, the command byte, then the
+// parameters.
+func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
+	if len(msg) == 0 {
+		return nil, ctap2.ErrInvalidLength
+	}
+	if uint(len(msg)) > a.config.MaxMsgSize {
+		return nil, ctap2.ErrRequestTooLarge
+	}
+	c.command = ctap2.Command(msg[0])
+	handle, ok := handlers[c.command]
+	if !ok {
+		return nil, ctap2.ErrInvalidCommand
+	}
+	return handle(a, c, msg[1:])
+}
+
+// A handler serves one command and returns the CBOR of its answer. An error
+// that is no ctap2.Status becomes CTAP1_ERR_OTHER.
+type handler func(a *Authenticator, c *call, params []byte) (body []byte, err error)
+
+var handlers = map[ctap2.Command]handler{
+	ctap2.CommandMakeCredential:       withParams(decodeMakeCredential, (*Authenticator).makeCredential),
+	ctap2.CommandGetAssertion:         withParams(decodeGetAssertion, (*Authenticator).getAssertion),
+	ctap2.CommandGetInfo:              withoutParams((*Authenticator).getInfo),
+	ctap2.CommandClientPIN:            withParams(decodeClientPIN, (*Authenticator).clientPIN),
+	ctap2.CommandReset:                withoutParams((*Authenticator).reset),
+	ctap2.CommandGetNextAssertion:     withoutParams((*Authenticator).getNextAssertion),
+	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
+	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
+}
+
+// withParams joins the two halves of a command: decoding and deciding.
+func withParams[Request, Response any](
+	decode func(params []byte) (*Request, error),
+	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
+) handler {
+	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
+		req, err := decode(params)
+		if err != nil {
+			return nil, err
+		}
+		return encode(decide(a, c, req))
+	}
+}
+
+// withoutParams is for commands that are one byte.
+func withoutParams[Response any](decide func(a *Authenticator, c *call) (*Response, error)) handler {
+	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
+		if len(params) > 0 {
+			return nil, ctap2.ErrInvalidLength
+		}
+		return encode(decide(a, c))
+	}
+}
+
+// encode returns the CBOR of a response; nil is the response of a command that
+// succeeds without saying anything.
+func encode[Response any](resp *Response, err error) ([]byte, error) {
+	if err != nil || resp == nil {
+		return nil, err
+	}
+	return ctapcbor.Marshal(resp)
+}

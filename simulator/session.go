@@ -1,0 +1,83 @@
+package simulator
+
+import (
+	"time"
+
+	"github.com/fidokey/fidokey/ctap2"
+)
+
+// session is what a power cycle forgets.
+type session struct {
+	poweredUp time.Time
+	// protocols are in the order of preference.
+	protocols []*pinSession
+	// pinMismatches counts wrong PINs in a row.
+	pinMismatches int
+	// series is what the next command may continue, or nil.
+	series *series
+}
+
+// powerUp starts a session at a time.
+func (a *Authenticator) powerUp(at time.Time) error {
+	s, err := a.newSession(at)
+	if err != nil {
+		return err
+	}
+	a.session = s
+	return nil
+}
+
+// newSession has fresh key agreement keys and no token in use (CTAP 2.1,
+// section 6.5.4: initialize).
+func (a *Authenticator) newSession(poweredUp time.Time) (*session, error) {
+	s := &session{
+		poweredUp: poweredUp,
+		protocols: []*pinSession{
+			{number: 2, pinProtocol: protocolTwo{}},
+			{number: 1, pinProtocol: protocolOne{}},
+		},
+	}
+	for _, p := range s.protocols {
+		if err := a.regenerate(p); err != nil {
+			return nil, err
+		}
+	}
+	return s, a.resetTokens(s)
+}
+
+// seriesTimeLimit is the longest pause between two messages of a series.
+const seriesTimeLimit = 30 * time.Second
+
+// A series is the state between the messages of a stateful command (CTAP 2.1,
+// section 6): getNextAssertion and the two enumerations of credential
+// management. One of the slices holds what is still to be told.
+type series struct {
+	origin uint32
+	last   time.Time
+	token  *pinUVAuthToken // that authorized it, or nil
+
+	assertion   *assertion    // what the assertions have in common
+	assertions  []*credential // to be signed with
+	rps         []*credential // one credential for each RP
+	credentials []*credential
+}
+
+// keep lets the next command continue a series.
+func (a *Authenticator) keep(c *call, s *series) {
+	s.origin = c.origin
+	s.last = a.config.Clock.Now()
+	a.session.series = s
+}
+
+// continued returns the series that this command may continue.
+func (a *Authenticator) continued(c *call) (*series, error) {
+	s := c.series
+	switch {
+	case s == nil,
+		s.origin != c.origin,
+		a.config.Clock.Now().Sub(s.last) > seriesTimeLimit,
+		s.token != nil && !s.token.inUse:
+		return nil, ctap2.ErrNotAllowed
+	}
+	return s, nil
+}

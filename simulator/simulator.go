@@ -1,0 +1,215 @@
+package simulator
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
+)
+
+// Config is the world that an [Authenticator] lives in. The zero value is a
+// new key in memory that is touched whenever it asks.
+type Config struct {
+	// Storage is what survives power-off; nil is a new [NewMemory]. It belongs
+	// to the Authenticator as soon as New succeeded.
+	Storage Storage
+	// Clock measures the time limits; nil is the system's.
+	Clock Clock
+	// Random gives every key, ID, nonce and IV; nil is crypto/rand. The same
+	// bytes from Random and the same requests give the same answers.
+	Random io.Reader
+	// Presence asks the person for a touch, and returns when there is an answer
+	// or when ctx ends, which is the time limit or a cancel. nil touches at
+	// once. It may call PowerCycle, but neither Exchange nor Close.
+	Presence func(ctx context.Context, r PresenceRequest) Presence
+	// MaxMsgSize is the length in bytes of the longest request; 0 means 7609,
+	// what CTAPHID can carry. Less than 1024 is not allowed.
+	MaxMsgSize uint
+	// Transport is how the key is connected, as getInfo names it; "" is "usb".
+	Transport string
+	// MaxDiscoverable is how many discoverable credentials there is room for; 0
+	// means 100.
+	MaxDiscoverable uint
+}
+
+const (
+	hidMaxMsgSize          = 7609 // one initialization and 128 continuation packets
+	defaultMaxDiscoverable = 100
+)
+
+// transports are the names that getInfo may use (CTAP 2.2, section 6.4).
+var transports = []string{"usb", "nfc", "ble", "smart-card", "hybrid", "internal"}
+
+// withDefaults fills in what was left open.
+func (c Config) withDefaults() (Config, error) {
+	if c.Storage == nil {
+		c.Storage = NewMemory()
+	}
+	if c.Clock == nil {
+		c.Clock = systemClock{}
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Presence == nil {
+		c.Presence = touchedAtOnce
+	}
+	if c.MaxMsgSize == 0 {
+		c.MaxMsgSize = hidMaxMsgSize
+	}
+	if c.Transport == "" {
+		c.Transport = "usb"
+	}
+	if c.MaxDiscoverable == 0 {
+		c.MaxDiscoverable = defaultMaxDiscoverable
+	}
+	if c.MaxMsgSize < ctap2.DefaultMaxMsgSize {
+		return c, fmt.Errorf("simulator: MaxMsgSize is %d, at least %d needed", c.MaxMsgSize, ctap2.DefaultMaxMsgSize)
+	}
+	if !slices.Contains(transports, c.Transport) {
+		return c, fmt.Errorf("simulator: unknown transport %q", c.Transport)
+	}
+	return c, nil
+}
+
+// An Authenticator is one simulated security key. It works on one command at a
+// time; others wait for their turn.
+type Authenticator struct {
+	config Config
+	turn   chan struct{} // holds the one token of whoever works
+
+	// What the command at work uses.
+	state   *state
+	session *session
+
+	mu        sync.Mutex // guards what follows
+	interrupt context.CancelCauseFunc
+	cycled    *time.Time // when PowerCycle was called, until the next command
+	closed    bool
+}
+
+var _ transport.Device = (*Authenticator)(nil)
+
+// New returns a key that was plugged in just now. It has the credentials and
+// the PIN that are in the storage.
+func New(c Config) (*Authenticator, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	a := &Authenticator{config: c, turn: make(chan struct{}, 1)}
+	if err := a.loadState(); err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	if err := a.powerUp(c.Clock.Now()); err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	return a, nil
+}
+
+var errPowerCycled = errors.New("power was cut")
+
+// PowerCycle unplugs the key and plugs it in again: it forgets tokens, key
+// agreement keys, series and the PIN latch, and the time window of
+// authenticatorReset opens again. A command that waits for a touch ends.
+func (a *Authenticator) PowerCycle() {
+	now := a.config.Clock.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cycled = &now
+	if a.interrupt != nil {
+		a.interrupt(errPowerCycled)
+	}
+}
+
+// Close ends the command that waits for a touch, if any, and closes the
+// storage.
+func (a *Authenticator) Close() error {
+	a.mu.Lock()
+	wasClosed := a.closed
+	a.closed = true
+	if a.interrupt != nil {
+		a.interrupt(transport.ErrClosed)
+	}
+	a.mu.Unlock()
+	if wasClosed {
+		return nil
+	}
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	return a.config.Storage.Close()
+}
+
+// Exchange takes one request, a command byte with its CBOR, and returns the
+// status byte with its CBOR. When ctx ends while the key waits for a touch, the
+// answer is CTAP2_ERR_KEEPALIVE_CANCEL.
+func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	const noChannel = 0 // no HID channel has this number
+	return a.serve(ctx, noChannel, msg)
+}
+
+// exchange is Exchange for the doors, which can give no other answer than
+// bytes. origin is the channel that the request came on; a series of messages
+// cannot be continued from another one.
+func (a *Authenticator) exchange(ctx context.Context, origin uint32, msg []byte) []byte {
+	answer, err := a.serve(ctx, origin, msg)
+	switch {
+	case err == nil:
+		return answer
+	case ctx.Err() != nil:
+		return []byte{byte(ctap2.ErrKeepaliveCancel)}
+	}
+	return []byte{byte(ctap2.ErrOther)}
+}
+
+// serve waits for its turn and answers one request.
+func (a *Authenticator) serve(ctx context.Context, origin uint32, msg []byte) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
+	}
+	select {
+	case a.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
+	}
+	defer func() { <-a.turn }()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := a.begin(cancel); err != nil {
+		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	defer a.end()
+	return a.answer(ctx, origin, msg), nil
+}
+
+// begin registers the command at work, so that PowerCycle and Close can end it,
+// and makes up for a PowerCycle since the last command.
+func (a *Authenticator) begin(interrupt context.CancelCauseFunc) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed {
+		return transport.ErrClosed
+	}
+	if a.cycled != nil {
+		if err := a.powerUp(*a.cycled); err != nil {
+			return err
+		}
+		a.cycled = nil
+	}
+	a.interrupt = interrupt
+	return nil
+}
+
+func (a *Authenticator) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.interrupt = nil
+}

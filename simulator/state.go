@@ -1,0 +1,178 @@
+package simulator
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/fidokey/fidokey/internal/ctapcbor"
+)
+
+// device is the part of the stored state that there is one of. It is copied,
+// changed and committed; its slices are never written to.
+type device struct {
+	MasterKey  []byte `cbor:"1,keyasint"` // wraps the credentials that are not discoverable
+	PINHash    []byte `cbor:"2,keyasint"` // the first 16 bytes of SHA-256; empty without a PIN
+	PINLength  uint   `cbor:"3,keyasint"` // Unicode code points
+	PINRetries uint   `cbor:"4,keyasint"`
+	SignCount  uint32 `cbor:"5,keyasint"` // one counter for all credentials
+	NextSerial uint64 `cbor:"6,keyasint"` // for the next discoverable credential
+}
+
+const masterKeySize = 32
+
+// newDevice is a device as it leaves the factory.
+func (a *Authenticator) newDevice() (device, error) {
+	key, err := a.random(masterKeySize)
+	return device{MasterKey: key, PINRetries: maxPINRetries}, err
+}
+
+var errCounterFull = errors.New("signature counter has reached its end")
+
+// countUp raises the signature counter.
+func (d *device) countUp() error {
+	if d.SignCount == math.MaxUint32 {
+		return errCounterFull
+	}
+	d.SignCount++
+	return nil
+}
+
+// state is what survives power-off, as it is in the storage.
+type state struct {
+	storage Storage
+	device  device
+	byID    map[string]*credential // the discoverable credentials
+	byRP    map[rpIDHash][]*credential
+}
+
+// rpIDHash is the SHA-256 of an RP ID.
+type rpIDHash = [sha256.Size]byte
+
+// Names of records.
+const (
+	deviceRecord     = "device"
+	credentialPrefix = "credential/" // and the ID in hexadecimal
+)
+
+func credentialRecord(c *credential) string { return credentialPrefix + hex.EncodeToString(c.ID) }
+
+// loadState reads the storage; an empty one becomes a new device.
+func (a *Authenticator) loadState() error {
+	records, err := a.config.Storage.Load()
+	if err != nil {
+		return err
+	}
+	a.state = &state{
+		storage: a.config.Storage,
+		byID:    map[string]*credential{},
+		byRP:    map[rpIDHash][]*credential{},
+	}
+	if len(records) == 0 {
+		fresh, err := a.newDevice()
+		if err != nil {
+			return err
+		}
+		return a.state.commit(change{device: fresh})
+	}
+	return a.state.load(records)
+}
+
+func (s *state) load(records map[string][]byte) error {
+	if err := ctapcbor.Unmarshal(records[deviceRecord], &s.device); err != nil {
+		return fmt.Errorf("stored record %q: %w", deviceRecord, err)
+	}
+	if len(s.device.MasterKey) != masterKeySize {
+		return fmt.Errorf("stored record %q: master key of %d bytes", deviceRecord, len(s.device.MasterKey))
+	}
+	var credentials []*credential
+	for name, record := range records {
+		if !strings.HasPrefix(name, credentialPrefix) {
+			continue
+		}
+		c := &credential{}
+		if err := ctapcbor.Unmarshal(record, c); err != nil {
+			return fmt.Errorf("stored record %q: %w", name, err)
+		}
+		if _, err := c.signer(); err != nil {
+			return fmt.Errorf("stored record %q: %w", name, err)
+		}
+		credentials = append(credentials, c)
+	}
+	slices.SortFunc(credentials, bySerial)
+	for _, c := range credentials {
+		s.put(c)
+	}
+	return nil
+}
+
+func bySerial(c, d *credential) int { return cmp.Compare(c.Serial, d.Serial) }
+
+// A change is what one command does to the state.
+type change struct {
+	device device        // as it is afterwards
+	remove []*credential // before put
+	put    []*credential // new ones, or new versions with the same ID
+}
+
+// commit stores a change as one transaction. With an error nothing has changed,
+// neither in the storage nor in memory.
+func (s *state) commit(c change) error {
+	records := map[string][]byte{}
+	for _, credential := range c.remove {
+		records[credentialRecord(credential)] = nil
+	}
+	for _, credential := range c.put {
+		record, err := ctapcbor.Marshal(credential)
+		if err != nil {
+			return err
+		}
+		records[credentialRecord(credential)] = record
+	}
+	record, err := ctapcbor.Marshal(c.device)
+	if err != nil {
+		return err
+	}
+	records[deviceRecord] = record
+	if err := s.storage.Commit(records); err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+
+	s.device = c.device
+	for _, credential := range c.remove {
+		s.remove(credential)
+	}
+	for _, credential := range c.put {
+		s.put(credential)
+	}
+	return nil
+}
+
+// put adds a credential to the indexes, or replaces the one with its ID. The
+// credentials of an RP stay in the order of their serial numbers.
+func (s *state) put(c *credential) {
+	old := s.byID[string(c.ID)]
+	s.byID[string(c.ID)] = c
+	ofRP := s.byRP[c.RPIDHash]
+	if i := slices.Index(ofRP, old); i >= 0 {
+		ofRP[i] = c
+		return
+	}
+	s.byRP[c.RPIDHash] = append(ofRP, c)
+}
+
+func (s *state) remove(c *credential) {
+	delete(s.byID, string(c.ID))
+	ofRP := s.byRP[c.RPIDHash]
+	ofRP = slices.DeleteFunc(ofRP, func(d *credential) bool { return d == c })
+	if len(ofRP) == 0 {
+		delete(s.byRP, c.RPIDHash)
+		return
+	}
+	s.byRP[c.RPIDHash] = ofRP
+}

@@ -1,0 +1,280 @@
+package simulator_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"testing"
+
+	"github.com/fidokey/fidokey/simulator"
+)
+
+// breaking is a Storage whose commits fail on demand.
+type breaking struct {
+	simulator.Storage
+	broken  bool
+	commits int
+}
+
+func (b *breaking) Commit(changes map[string][]byte) error {
+	b.commits++
+	if b.broken {
+		return errors.New("disk full")
+	}
+	return b.Storage.Commit(changes)
+}
+
+func (b *breaking) dump(t *testing.T) map[string][]byte {
+	t.Helper()
+	records, err := b.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return maps.Clone(records)
+}
+
+// TestFailingStorage: a command whose change cannot be stored changes nothing.
+func TestFailingStorage(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		message func(k *key, alice created) []byte
+	}{
+		{"create, discoverable", func(k *key, _ created) []byte {
+			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
+		}},
+		{"replace", func(k *key, _ created) []byte {
+			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
+		}},
+		{"create", func(*key, created) []byte { return request(makeCredential, creation()) }},
+		{"sign", func(*key, created) []byte { return request(getAssertion, sign(testRP)) }},
+		{"right PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams(testPIN)) }},
+		{"wrong PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams("0000")) }},
+		{"changePIN", func(k *key, _ created) []byte {
+			return request(clientPIN, k.agree(2).changePINParams(testPIN, "5678"))
+		}},
+		{"delete", func(k *key, alice created) []byte {
+			return request(credentialManagement, k.token(2, permCM, "").manage(6, m{2: descriptor(alice.id)}))
+		}},
+		{"update", func(k *key, alice created) []byte {
+			return request(credentialManagement,
+				k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
+		}},
+		{"reset", func(*key, created) []byte { return []byte{reset} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			storage := &breaking{Storage: simulator.NewMemory()}
+			k := &key{T: t, clock: newClock()}
+			k.plugIn(storage)
+			k.setPIN(testPIN)
+			alice := k.add(testRP, "alice")
+			message := c.message(k, alice)
+			before, info := storage.dump(t), k.ok(getInfo, nil)
+
+			storage.broken = true
+			if status, _ := k.send(message); status != other {
+				t.Errorf("status %#02x, want OTHER", status)
+			}
+			storage.broken = false
+			if !reflect.DeepEqual(storage.dump(t), before) {
+				t.Error("storage changed")
+			}
+			if got := k.ok(getInfo, nil); !reflect.DeepEqual(got, info) {
+				t.Errorf("getInfo changed: %v", got)
+			}
+			if k.retries() != 8 || k.enterPIN(testPIN) != ok {
+				t.Error("PIN changed")
+			}
+			if got, _ := k.assert(sign(testRP), alice); got.count != alice.count+1 {
+				t.Errorf("counter %d after %d", got.count, alice.count)
+			}
+			user := k.manage(4, m{1: hashOf(testRP)})[6].(m)
+			if user["name"] != "alice@"+testRP {
+				t.Errorf("user %v", user)
+			}
+		})
+	}
+}
+
+// TestOneCommitPerCommand: everything a command changes is one transaction. A
+// PIN is paid for before it is compared.
+func TestOneCommitPerCommand(t *testing.T) {
+	storage := &breaking{Storage: simulator.NewMemory()}
+	k := &key{T: t, clock: newClock()}
+	k.plugIn(storage)
+	commits := func(what string, want int, run func()) {
+		t.Helper()
+		storage.commits = 0
+		run()
+		if storage.commits != want {
+			t.Errorf("%s: %d commits, want %d", what, storage.commits, want)
+		}
+	}
+	commits("create", 1, func() { k.create(resident(testRP, "alice")) })
+	commits("replace", 1, func() { k.create(resident(testRP, "alice")) })
+	commits("sign", 1, func() { k.ok(getAssertion, sign(testRP)) })
+	commits("setPIN", 1, func() { k.setPIN(testPIN) })
+	commits("wrong PIN", 1, func() { k.enterPIN("0000") })
+	commits("right PIN", 2, func() { k.enterPIN(testPIN) })
+	commits("reset", 1, func() { k.ok(reset, nil) })
+	commits("questions", 0, func() { k.ok(getInfo, nil); k.retries(); k.agree(1) })
+}
+
+// TestStorageRounds is STA-009 and STA-014: nothing is lost by and by.
+func TestStorageRounds(t *testing.T) {
+	k := manager(t, func(c *simulator.Config) { c.MaxDiscoverable = 1 })
+	before, _ := k.storage.Load()
+	for range 50 {
+		made := k.add(testRP, "alice")
+		k.manage(6, m{2: descriptor(made.id)})
+	}
+	if after, _ := k.storage.Load(); len(after) != len(before) {
+		t.Errorf("%d records, before %d", len(after), len(before))
+	}
+	k.add(testRP, "alice")
+}
+
+// TestDeterminism: one seed and one script give the same bytes.
+func TestDeterminism(t *testing.T) {
+	run := func() (transcript []byte) {
+		k := newKey(t)
+		send := func(command byte, params any) {
+			answer, err := k.Exchange(t.Context(), request(command, params))
+			if err != nil {
+				t.Fatal(err)
+			}
+			transcript = append(transcript, answer...)
+		}
+		send(getInfo, nil)
+		for _, alg := range []int{-7, -8} {
+			for _, rk := range []bool{false, true} {
+				params := with(resident(testRP, fmt.Sprint(alg, rk)), rk, 7, "rk")
+				send(makeCredential, with(with(params, []any{publicKeyParam(alg)}, 4), true, 6, "hmac-secret"))
+			}
+		}
+		send(makeCredential, resident("other.example", "bob"))
+		send(clientPIN, k.agree(1).setPINParams(padded(testPIN)))
+		send(getAssertion, withSecret(sign(testRP), k.agree(2).secretParams(make([]byte, 32))))
+		send(getNextAssertion, nil)
+		k.enterPIN("0000")
+		send(credentialManagement, k.token(2, permCM, "").manage(2, nil))
+		send(credentialManagement, m{1: 3})
+		k.PowerCycle()
+		send(clientPIN, m{1: 1, 2: 2})
+		send(reset, nil)
+		send(makeCredential, creation())
+		return transcript
+	}
+	if first, second := run(), run(); !bytes.Equal(first, second) {
+		t.Error("two runs with the same seed differ")
+	}
+}
+
+// TestRandomnessFails: a source that ends is CTAP1_ERR_OTHER, not a weak key.
+func TestRandomnessFails(t *testing.T) {
+	random := bytes.NewReader(make([]byte, 0))
+	seed := make([]byte, 32+4*32)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(seed)
+	random.Reset(seed)
+	k := newKey(t, func(c *simulator.Config) { c.Random = random })
+	k.refuses(other, makeCredential, creation())
+	k.refuses(other, makeCredential, resident(testRP, "alice"))
+	k.PowerCycle()
+	if _, err := k.Exchange(t.Context(), []byte{getInfo}); err == nil {
+		t.Error("powered up without randomness")
+	}
+	random.Reset(seed)
+	k.ok(getInfo, nil)
+}
+
+// TestRandomnessRepeats: a source that is stuck makes no second credential with
+// the ID of the first.
+func TestRandomnessRepeats(t *testing.T) {
+	k := newKey(t, func(c *simulator.Config) { c.Random = stuck{} })
+	made := k.create(resident(testRP, "alice"))
+	k.refuses(other, makeCredential, resident("other.example", "bob"))
+	k.assert(sign(testRP), made)
+}
+
+type stuck struct{}
+
+func (stuck) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 1
+	}
+	return len(b), nil
+}
+
+// TestStateOverReopen is STA-001, STA-005 and STA-013 on a file.
+func TestStateOverReopen(t *testing.T) {
+	path := t.TempDir() + "/keys/key.db"
+	open := func(k *key) {
+		s, err := simulator.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.plugIn(s)
+	}
+	k := &key{T: t, clock: newClock()}
+	open(k)
+	listed := k.create(creation())
+	var users []created
+	for i := range 10 {
+		users = append([]created{k.create(resident(testRP, fmt.Sprint("user", i)))}, users...)
+	}
+	k.setPIN(testPIN)
+	k.enterPIN("0000")
+	last, _ := k.assert(sign(testRP, listed.id), listed)
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	open(k)
+	if k.retries() != 7 || k.enterPIN(testPIN) != ok {
+		t.Error("STA-013: PIN or its retries are lost")
+	}
+	if got, _ := k.assert(sign(testRP, listed.id), listed); got.count <= last.count {
+		t.Errorf("STA-005: counter %d after %d", got.count, last.count)
+	}
+	_, reply := k.assert(sign(testRP), users[0])
+	if reply[5] != uint64(10) {
+		t.Errorf("STA-001: %v", reply)
+	}
+	for _, user := range users[1:] { // the newest first, as before
+		k.verified(k.ok(getNextAssertion, nil), user)
+	}
+	carol := k.add(testRP, "carol")
+	k.assert(sign(testRP), carol) // newer than those of the first life
+}
+
+// TestWrongPINThenCrash is STA-003: power is cut while the key compares.
+func TestWrongPINThenCrash(t *testing.T) {
+	dir := t.TempDir()
+	s, err := simulator.OpenFile(dir + "/key.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &key{T: t, clock: newClock()}
+	k.plugIn(s)
+	k.setPIN(testPIN)
+	k.enterPIN("0000")
+	left, err := os.ReadFile(dir + "/key.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/copy.db", left, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err = simulator.OpenFile(dir + "/copy.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &key{T: t, clock: newClock()}
+	again.plugIn(s)
+	if got := again.retries(); got != 7 {
+		t.Errorf("%d retries after the crash, want 7", got)
+	}
+}

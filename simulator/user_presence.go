@@ -1,0 +1,70 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
+)
+
+// touchTimeLimit is how long the key blinks: the user action timeout.
+const touchTimeLimit = 30 * time.Second
+
+var errTouchTimeout = errors.New("nobody touched the key in time")
+
+// waitForTouch asks for user presence. It returns nil after a touch, else
+// OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
+func (a *Authenticator) waitForTouch(c *call, rpID string) error {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	stop := a.config.Clock.AfterFunc(touchTimeLimit, func() { cancel(errTouchTimeout) })
+	defer stop()
+
+	transport.Report(c.ctx, transport.StatusUPNeeded)
+	answer := a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
+	switch {
+	case c.ctx.Err() != nil: // a touch at the last moment comes too late
+		return ctap2.ErrKeepaliveCancel
+	case ctx.Err() != nil:
+		return ctap2.ErrUserActionTimeout
+	case answer == PresenceTouched:
+		return nil
+	case answer == PresenceDeclined:
+		return ctap2.ErrOperationDenied
+	}
+	return ctap2.ErrUserActionTimeout
+}
+
+// waitForConsent is waitForTouch for makeCredential and getAssertion, whose
+// steps make no difference between a refusal and a timeout.
+func (a *Authenticator) waitForConsent(c *call, rpID string) error {
+	err := a.waitForTouch(c, rpID)
+	if errors.Is(err, ctap2.ErrUserActionTimeout) {
+		return ctap2.ErrOperationDenied
+	}
+	return err
+}
+
+// authProtocol is step 2 of makeCredential and getAssertion: a pinUvAuthParam
+// needs a protocol that we speak. Without a pinUvAuthParam it returns nil.
+func (a *Authenticator) authProtocol(param []byte, number *uint64) (*pinSession, error) {
+	if param == nil {
+		return nil, nil
+	}
+	return a.pinUVAuthProtocol(number)
+}
+
+// answerWhichKey is step 1 of makeCredential and getAssertion: an empty
+// pinUvAuthParam asks the person to point out this key by a touch. It always
+// ends in an error.
+func (a *Authenticator) answerWhichKey(c *call, rpID string) error {
+	if err := a.waitForConsent(c, rpID); err != nil {
+		return err
+	}
+	if !a.protected() {
+		return ctap2.ErrPINNotSet
+	}
+	return ctap2.ErrPINInvalid
+}
