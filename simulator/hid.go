@@ -1,0 +1,424 @@
+package simulator
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fidokey/fidokey/transport"
+)
+
+// Sizes in bytes, times and limits of CTAPHID (CTAP 2.1, section 11.2).
+const (
+	hidReportSize = 64
+	hidFirstData  = hidReportSize - 7              // data in an initialization packet
+	hidNextData   = hidReportSize - 5              // data in a continuation packet
+	hidMaxMessage = hidFirstData + 128*hidNextData // 7609: sequence numbers end at 7F
+
+	hidTimeout   = 500 * time.Millisecond // for the next packet of a message
+	hidKeepalive = 75 * time.Millisecond  // between two keepalives; the limit is 100 ms
+	hidMaxLock   = 10                     // seconds
+	hidChannels  = 256                    // open at a time; past that the longest unused is forgotten
+
+	hidBroadcast = uint32(0xffffffff) // the channel on which INIT asks for a channel
+	hidInitBit   = byte(0x80)         // tells initialization from continuation packets
+)
+
+// A hidCommand is a CTAPHID command without the initialization bit (section
+// 11.2.9).
+type hidCommand byte
+
+const (
+	hidPing      hidCommand = 0x01
+	hidLock      hidCommand = 0x04
+	hidInit      hidCommand = 0x06
+	hidWink      hidCommand = 0x08
+	hidCBOR      hidCommand = 0x10
+	hidCancel    hidCommand = 0x11
+	hidKeepAlive hidCommand = 0x3b
+	hidError     hidCommand = 0x3f
+)
+
+// A hidFault is the payload of an ERROR message (section 11.2.9.1.6).
+type hidFault byte
+
+const (
+	hidNoFault        hidFault = 0x00
+	hidInvalidCommand hidFault = 0x01
+	hidInvalidPar     hidFault = 0x02
+	hidInvalidLength  hidFault = 0x03
+	hidInvalidSeq     hidFault = 0x04
+	hidMessageTimeout hidFault = 0x05
+	hidChannelBusy    hidFault = 0x06
+	hidInvalidChannel hidFault = 0x0b
+	hidOther          hidFault = 0x7f
+)
+
+// What INIT answers about the device (section 11.2.9.1.3).
+const (
+	hidProtocol     = 2
+	hidCapabilities = 0x01 | 0x04 | 0x08 // WINK, CBOR, and no MSG: no U2F
+)
+
+var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
+
+// A processor is the part of an [Authenticator] that HID needs: exchange answers
+// one CTAP2 message, with status 0x2D once ctx has ended. origin is the channel.
+type processor interface {
+	exchange(ctx context.Context, origin uint32, msg []byte) []byte
+	PowerCycle()
+}
+
+// HID is an authenticator's side of CTAPHID (CTAP 2.1, section 11.2): output
+// reports go in at [HID.Receive], input reports come out at the function given
+// to [HID.Attach]. What carries them is a door: a [Port] in the process,
+// /dev/uhid, a socket.
+//
+// Its timers follow the real clock also where the authenticator has a clock of
+// its own, for a host waits in real time.
+type HID struct {
+	key processor
+
+	mu       sync.Mutex
+	send     func(report []byte)
+	closed   bool
+	running  sync.WaitGroup      // goroutines in key.exchange
+	out      [hidReportSize]byte // the report being sent
+	channels []uint32            // allocated, the last used first
+	last     uint32              // the channel allocated last
+
+	lockOwner uint32 // 0: not locked
+	lockUntil time.Time
+
+	// The transaction: first a message comes in, then, if it is CBOR, the
+	// authenticator works on it.
+	cid     uint32 // 0: idle
+	cmd     hidCommand
+	message [hidMaxMessage]byte
+	size    int  // announced
+	have    int  // received
+	seq     byte // expected next
+	request *hidRequest
+	timer   *time.Timer // calls tick
+	due     time.Time   // of the packet missing, or of the next keepalive
+}
+
+// A hidRequest is a CBOR message the authenticator works on.
+type hidRequest struct {
+	cancel context.CancelFunc
+	status transport.Status
+}
+
+// NewHID returns a HID interface of a, with no channel allocated. Close ends it,
+// not a. Channels are counted from 1, so a does not tell those of two interfaces
+// apart.
+func NewHID(a *Authenticator) *HID { return newHID(a) }
+
+func newHID(key processor) *HID {
+	h := &HID{key: key, channels: make([]uint32, 0, hidChannels), send: func([]byte) {}}
+	h.timer = time.AfterFunc(time.Hour, h.tick)
+	h.timer.Stop()
+	return h
+}
+
+// Attach has each input report, 64 bytes, given to send, in place of what was
+// attached before; without it they are lost, as on a cable that nobody plugged
+// in. The calls come one after the other. send must neither keep the report nor
+// call h; while it blocks, so does h.
+func (h *HID) Attach(send func(report []byte)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.send = send
+}
+
+// Close ends a running request without an answer and returns once it has ended.
+// Reports received later are lost.
+func (h *HID) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.idle()
+	h.mu.Unlock()
+	h.running.Wait()
+	return nil
+}
+
+// PowerCycle unplugs the authenticator and plugs it in again: see
+// [Authenticator.PowerCycle]. Channels, lock and transaction are forgotten.
+func (h *HID) PowerCycle() {
+	h.mu.Lock()
+	h.idle()
+	h.channels, h.last, h.lockOwner = h.channels[:0], 0, 0
+	h.mu.Unlock()
+	h.key.PowerCycle()
+}
+
+// Receive takes one output report without a report ID. One that does not have 64
+// bytes is lost.
+func (h *HID) Receive(report []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed || len(report) != hidReportSize {
+		return
+	}
+	cid, kind := binary.BigEndian.Uint32(report), report[4]
+	if kind&hidInitBit == 0 {
+		h.proceed(cid, kind, report[5:])
+		return
+	}
+	h.start(cid, hidCommand(kind&^hidInitBit), int(binary.BigEndian.Uint16(report[5:])), report[7:])
+}
+
+// start takes an initialization packet. The order of the cases decides who is
+// told what: an unknown channel learns of a running transaction first.
+func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
+	switch {
+	case cid == 0 || cid == hidBroadcast && cmd != hidInit:
+		h.fail(cid, hidInvalidChannel)
+	case cmd == hidInit:
+		h.init(cid, size, data)
+	case cid == h.cid && h.request == nil: // its own message is not complete
+		h.idle()
+		h.fail(cid, hidInvalidSeq)
+	case cmd == hidCancel: // never has an answer of its own (section 11.2.9.1.5)
+		if cid == h.cid {
+			h.request.cancel()
+		}
+	case h.cid != 0 || h.lockedFor(cid):
+		h.fail(cid, hidChannelBusy)
+	case !slices.Contains(h.channels, cid):
+		h.fail(cid, hidInvalidChannel)
+	default:
+		h.use(cid)
+		if fault := cmd.check(size); fault != hidNoFault {
+			h.fail(cid, fault)
+			return
+		}
+		h.cid, h.cmd, h.size, h.have, h.seq = cid, cmd, size, 0, 0
+		h.add(data)
+	}
+}
+
+// check says whether a message of this command may have size bytes.
+func (c hidCommand) check(size int) hidFault {
+	ok := false
+	switch c {
+	case hidPing:
+		ok = true
+	case hidCBOR:
+		ok = size > 0
+	case hidLock:
+		ok = size == 1
+	case hidWink:
+		ok = size == 0
+	default:
+		return hidInvalidCommand
+	}
+	if !ok || size > hidMaxMessage {
+		return hidInvalidLength
+	}
+	return hidNoFault
+}
+
+// proceed takes a continuation packet. One that continues nothing is ignored.
+func (h *HID) proceed(cid uint32, seq byte, data []byte) {
+	switch {
+	case cid != h.cid || cid == 0 || h.request != nil:
+	case seq != h.seq:
+		h.idle()
+		h.fail(cid, hidInvalidSeq)
+	default:
+		h.seq++
+		h.add(data)
+	}
+}
+
+// add appends to the message, and executes it once it is complete.
+func (h *HID) add(data []byte) {
+	h.have += copy(h.message[h.have:h.size], data)
+	if h.have < h.size {
+		h.wakeIn(hidTimeout)
+		return
+	}
+	if h.cmd == hidCBOR {
+		h.process()
+		return
+	}
+	cid, cmd, msg := h.cid, h.cmd, h.message[:h.size]
+	h.idle()
+	switch cmd {
+	case hidPing:
+		h.reply(cid, hidPing, msg)
+	case hidWink:
+		h.reply(cid, hidWink, nil)
+	case hidLock:
+		h.lock(cid, msg[0])
+	}
+}
+
+// init answers INIT, which is taken at any time and from everybody (section
+// 11.2.9.1.3). On the broadcast channel it allocates a channel and disturbs no
+// other; on a channel it drops what that channel was doing. A channel never
+// handed out counts as allocated from then on, as with most keys.
+func (h *HID) init(cid uint32, size int, nonce []byte) {
+	if size != 8 {
+		h.fail(cid, hidInvalidLength)
+		return
+	}
+	channel := cid
+	switch cid {
+	case hidBroadcast:
+		channel = h.allocate()
+	case h.cid:
+		h.idle()
+	}
+	if channel == h.lockOwner {
+		h.lockOwner = 0
+	}
+	h.use(channel)
+
+	msg := append(make([]byte, 0, 17), nonce[:8]...)
+	msg = binary.BigEndian.AppendUint32(msg, channel)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], hidCapabilities)
+	h.reply(cid, hidInit, msg)
+}
+
+// allocate returns a channel number that is not in use.
+func (h *HID) allocate() uint32 {
+	for {
+		h.last++
+		if h.last != 0 && h.last != hidBroadcast && !slices.Contains(h.channels, h.last) {
+			return h.last
+		}
+	}
+}
+
+// use puts a channel at the head of those allocated.
+func (h *HID) use(cid uint32) {
+	i := slices.Index(h.channels, cid)
+	if i < 0 {
+		if len(h.channels) < hidChannels {
+			h.channels = append(h.channels, cid)
+		}
+		i = len(h.channels) - 1
+	}
+	copy(h.channels[1:i+1], h.channels[:i])
+	h.channels[0] = cid
+}
+
+// lock reserves the device for a channel, or releases it (section 11.2.9.2.2).
+func (h *HID) lock(cid uint32, seconds byte) {
+	switch {
+	case seconds > hidMaxLock:
+		h.fail(cid, hidInvalidPar)
+		return
+	case seconds > 0:
+		h.lockOwner, h.lockUntil = cid, time.Now().Add(time.Duration(seconds)*time.Second)
+	default:
+		h.lockOwner = 0
+	}
+	h.reply(cid, hidLock, nil)
+}
+
+// lockedFor says whether another channel than cid holds the lock.
+func (h *HID) lockedFor(cid uint32) bool {
+	return h.lockOwner != 0 && h.lockOwner != cid && time.Now().Before(h.lockUntil)
+}
+
+// process gives the complete message to the authenticator, in a goroutine that
+// sends the answer, unless the request has been dropped meanwhile.
+func (h *HID) process() {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &hidRequest{cancel: cancel, status: transport.StatusProcessing}
+	ctx = transport.WithStatus(ctx, func(s transport.Status) { h.report(r, s) })
+	cid, msg := h.cid, bytes.Clone(h.message[:h.size])
+	h.request = r
+	h.wakeIn(hidKeepalive)
+	h.running.Go(func() {
+		defer cancel()
+		answer := h.key.exchange(ctx, cid, msg)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.request != r {
+			return
+		}
+		h.idle()
+		if len(answer) > hidMaxMessage {
+			h.fail(cid, hidOther)
+			return
+		}
+		h.reply(cid, hidCBOR, answer)
+	})
+}
+
+// report tells the host of a new status at once.
+func (h *HID) report(r *hidRequest, s transport.Status) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.request == r && r.status != s {
+		r.status = s
+		h.keepAlive()
+	}
+}
+
+func (h *HID) keepAlive() {
+	h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
+	h.wakeIn(hidKeepalive)
+}
+
+// wakeIn has tick called after d.
+func (h *HID) wakeIn(d time.Duration) {
+	h.due = time.Now().Add(d)
+	h.timer.Reset(d)
+}
+
+// tick gives up a message whose next packet is missing, or sends a keepalive.
+// The timer may have fired for what is no longer true.
+func (h *HID) tick() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.cid == 0 || time.Now().Before(h.due):
+	case h.request != nil:
+		h.keepAlive()
+	default:
+		cid := h.cid
+		h.idle()
+		h.fail(cid, hidMessageTimeout)
+	}
+}
+
+// idle ends the transaction, if there is one, without an answer.
+func (h *HID) idle() {
+	h.timer.Stop()
+	h.cid = 0
+	if h.request != nil {
+		h.request.cancel()
+		h.request = nil
+	}
+}
+
+func (h *HID) fail(cid uint32, f hidFault) { h.reply(cid, hidError, []byte{byte(f)}) }
+
+// reply sends a message of at most hidMaxMessage bytes.
+func (h *HID) reply(cid uint32, cmd hidCommand, msg []byte) {
+	binary.BigEndian.PutUint32(h.out[:], cid)
+	h.out[4] = byte(cmd) | hidInitBit
+	binary.BigEndian.PutUint16(h.out[5:], uint16(len(msg)))
+	msg = h.emit(7, msg)
+	for seq := byte(0); len(msg) > 0; seq++ {
+		h.out[4] = seq
+		msg = h.emit(5, msg)
+	}
+}
+
+// emit sends the report with as much of msg as there is room after the header,
+// and returns the rest.
+func (h *HID) emit(header int, msg []byte) []byte {
+	n := copy(h.out[header:], msg)
+	clear(h.out[header+n:])
+	h.send(h.out[:])
+	return msg[n:]
+}
