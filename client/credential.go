@@ -1,0 +1,147 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fidokey/fidokey/ctap2"
+)
+
+// UserVerification is what a relying party asks for (WebAuthn Level 3, section
+// 5.8.6). The zero value is Preferred, as in WebAuthn.
+type UserVerification int
+
+const (
+	Preferred UserVerification = iota
+	Required
+	Discouraged
+)
+
+// Registration is what a new credential shall be.
+type Registration struct {
+	ClientDataHash   []byte // SHA-256, 32 bytes
+	RP               ctap2.RP
+	User             ctap2.User
+	Parameters       []ctap2.CredentialParameters // preferred first
+	Exclude          []ctap2.Descriptor
+	Discoverable     bool
+	UserVerification UserVerification
+}
+
+// Register makes a credential (CTAP 2.1, section 6.1). If the key wants its PIN
+// for that, the person is asked by Prompt.PIN.
+func (k *Key) Register(ctx context.Context, r Registration) (*ctap2.MakeCredentialResponse, error) {
+	info, err := k.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rk, _ := info.Option(ctap2.OptionRK); r.Discoverable && !rk {
+		return nil, errors.New("the key cannot store discoverable credentials")
+	}
+	proof, err := k.verifyUser(ctx, verification{
+		wanted:         r.UserVerification,
+		keyInsists:     insistsToRegister(info, r.Discoverable),
+		permission:     ctap2.PermissionMC,
+		rpID:           r.RP.ID,
+		clientDataHash: r.ClientDataHash,
+	})
+	if err != nil {
+		return nil, err
+	}
+	options := ctap2.Options{UV: proof.uv}
+	if r.Discoverable {
+		options.RK = &r.Discoverable
+	}
+	k.info = nil // the room that is left changes
+	return ctap2.Do(ctx, k.dev, ctap2.MakeCredential{
+		ClientDataHash:    r.ClientDataHash,
+		RP:                r.RP,
+		User:              r.User,
+		PubKeyCredParams:  r.Parameters,
+		ExcludeList:       r.Exclude,
+		Options:           orNil(options),
+		PINUVAuthParam:    proof.param,
+		PINUVAuthProtocol: proof.protocol,
+	})
+}
+
+// Assertion is what a sign-in asks for.
+type Assertion struct {
+	ClientDataHash   []byte // SHA-256, 32 bytes
+	RPID             string
+	Allow            []ctap2.Descriptor // empty: any discoverable credential
+	UserVerification UserVerification
+}
+
+// Authenticate returns an assertion for each credential that the key has for the
+// relying party, newest first; with an allow list it is one (CTAP 2.1, sections
+// 6.2 and 6.3).
+func (k *Key) Authenticate(ctx context.Context, a Assertion) ([]*ctap2.GetAssertionResponse, error) {
+	info, err := k.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alwaysUV, _ := info.Option(ctap2.OptionAlwaysUV)
+	proof, err := k.verifyUser(ctx, verification{
+		wanted:         a.UserVerification,
+		keyInsists:     alwaysUV,
+		permission:     ctap2.PermissionGA,
+		rpID:           a.RPID,
+		clientDataHash: a.ClientDataHash,
+	})
+	if err != nil {
+		return nil, err
+	}
+	first, err := ctap2.Do(ctx, k.dev, ctap2.GetAssertion{
+		RPID:              a.RPID,
+		ClientDataHash:    a.ClientDataHash,
+		AllowList:         a.Allow,
+		Options:           orNil(ctap2.Options{UV: proof.uv}),
+		PINUVAuthParam:    proof.param,
+		PINUVAuthProtocol: proof.protocol,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Allow) > 0 {
+		if first.Credential == nil && len(a.Allow) == 1 {
+			first.Credential = &a.Allow[0] // CTAP 2.0 keys leave it out
+		}
+		first.NumberOfCredentials = 0
+	}
+	return k.rest(ctx, first)
+}
+
+// rest fetches the assertions that follow the first. A key that names no
+// credential, or one a second time, is not believed.
+func (k *Key) rest(ctx context.Context, first *ctap2.GetAssertionResponse) ([]*ctap2.GetAssertionResponse, error) {
+	var all []*ctap2.GetAssertionResponse
+	seen := map[string]bool{}
+	for assertion := first; ; {
+		if assertion.Credential == nil {
+			return nil, fmt.Errorf("%w: assertion %d names no credential", ctap2.ErrMalformed, len(all)+1)
+		}
+		if id := string(assertion.Credential.ID); seen[id] {
+			return nil, fmt.Errorf("%w: assertion %d is for a credential that was there before", ctap2.ErrMalformed, len(all)+1)
+		} else {
+			seen[id] = true
+		}
+		all = append(all, assertion)
+		if uint(len(all)) >= first.NumberOfCredentials {
+			return all, nil
+		}
+		var err error
+		if assertion, err = ctap2.Do(ctx, k.dev, ctap2.GetNextAssertion{}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// orNil leaves the options map away when no option is sent.
+func orNil(o ctap2.Options) *ctap2.Options {
+	if o == (ctap2.Options{}) {
+		return nil
+	}
+	return &o
+}

@@ -1,0 +1,10 @@
+// Package client is what a person wants done with a security key: see what it
+// is, set its PIN, register, sign in, reset.
+//
+//	key := client.New(dev, client.Options{Prompt: prompt})
+//	info, err := key.Info(ctx)
+//	made, err := key.Register(ctx, client.Registration{...})
+//
+// It asks people through the functions in [Prompt] and never prints. It never
+// tries a PIN twice, and never one that it was not given for this purpose.
+package client

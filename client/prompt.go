@@ -1,0 +1,42 @@
+package client
+
+import (
+	"context"
+	"errors"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
+)
+
+// A Prompt reaches the person. A nil field means that nobody can be asked.
+type Prompt struct {
+	// PIN asks for the key's PIN. The slice is wiped after use. An error ends
+	// the flow before a try is spent.
+	PIN func(ctx context.Context, r PINRequest) ([]byte, error)
+	// Touch says that the key waits for a touch; it is called once for each
+	// command that waits, and must return at once.
+	Touch func(t Touch)
+}
+
+// A PINRequest says what a PIN is asked for.
+type PINRequest struct {
+	Retries pin.Retries
+	RPID    string // empty where no relying party is concerned
+}
+
+// Touch is a key's wait for a touch.
+type Touch struct {
+	Command ctap2.Command
+}
+
+var (
+	// ErrPINNeeded is returned when a key wants its PIN and Prompt.PIN is nil.
+	ErrPINNeeded = errors.New("the key asks for its PIN")
+	// ErrNoPIN is returned when user verification is required of a key that has
+	// neither a PIN nor another way to verify the user set up.
+	ErrNoPIN = errors.New("the key cannot verify the user: it has no PIN")
+	// ErrPINSet is returned by SetPIN for a key that has a PIN.
+	ErrPINSet = errors.New("the key has a PIN already")
+	// ErrPINUnsupported is returned for a key that knows no PIN at all.
+	ErrPINUnsupported = errors.New("the key does not support a PIN")
+)
