@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -77,8 +76,7 @@ type watched struct {
 }
 
 func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
-	late := fmt.Errorf("no answer within %v: %w", w.timeout, context.DeadlineExceeded)
-	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, late)
+	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, timeoutError{w.timeout})
 	defer cancel()
 	told := false
 	ctx = transport.WithStatus(ctx, func(s transport.Status) {
@@ -90,5 +88,9 @@ func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	return w.Device.Exchange(ctx, msg)
 }
 
-// IsTimeout reports whether an error says that a key did not answer in time.
-func IsTimeout(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+// timeoutError is context.DeadlineExceeded with the time that has passed.
+type timeoutError struct{ after time.Duration }
+
+func (e timeoutError) Error() string { return fmt.Sprintf("not done within %v", e.after) }
+
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }

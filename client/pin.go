@@ -36,9 +36,8 @@ func (k *Key) PINState(ctx context.Context) (PINState, error) {
 	return s, nil
 }
 
-// SetPIN gives the key its first PIN. A PIN that is too short, too long or not
-// text is refused before anything is sent.
-func (k *Key) SetPIN(ctx context.Context, newPIN []byte) error {
+// SetPIN gives the key its first PIN, which Prompt.NewPIN asks for.
+func (k *Key) SetPIN(ctx context.Context) error {
 	info, err := k.Info(ctx)
 	if err != nil {
 		return err
@@ -49,21 +48,20 @@ func (k *Key) SetPIN(ctx context.Context, newPIN []byte) error {
 	case set:
 		return ErrPINSet
 	}
-	err = pin.Set(ctx, k.dev, info, newPIN)
-	if err == nil {
-		k.info = nil
-	}
-	return err
-}
-
-// ChangePIN replaces the PIN. It asks for the current one by Prompt.PIN. A new
-// PIN that the key would refuse costs no try.
-func (k *Key) ChangePIN(ctx context.Context, newPIN []byte) error {
-	info, err := k.Info(ctx)
+	newPIN, err := k.askNewPIN(ctx)
 	if err != nil {
 		return err
 	}
-	if err := pin.Check(info, newPIN); err != nil {
+	defer clear(newPIN)
+	k.info = nil // option clientPin changes
+	return pin.Set(ctx, k.dev, info, newPIN)
+}
+
+// ChangePIN replaces the PIN. Prompt.PIN asks for the current one, Prompt.NewPIN
+// for the new one. A new PIN that breaks a rule of getInfo costs no try.
+func (k *Key) ChangePIN(ctx context.Context) error {
+	info, err := k.Info(ctx)
+	if err != nil {
 		return err
 	}
 	current, err := k.askPIN(ctx, "")
@@ -71,11 +69,13 @@ func (k *Key) ChangePIN(ctx context.Context, newPIN []byte) error {
 		return err
 	}
 	defer clear(current)
-	err = pin.Change(ctx, k.dev, info, current, newPIN)
-	if err == nil {
-		k.info = nil
+	newPIN, err := k.askNewPIN(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	defer clear(newPIN)
+	k.info = nil // forcePINChange may change
+	return pin.Change(ctx, k.dev, info, current, newPIN)
 }
 
 // verifyRPID is the relying party that a token is bound to when only the PIN is
@@ -140,4 +140,15 @@ func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, error) {
 		return nil, errors.New("no PIN was entered")
 	}
 	return entered, nil
+}
+
+func (k *Key) askNewPIN(ctx context.Context) ([]byte, error) {
+	if k.prompt.NewPIN == nil {
+		return nil, ErrPINNeeded
+	}
+	newPIN, err := k.prompt.NewPIN(ctx, NewPINRequest{MinLength: k.info.MinPINCodePoints()})
+	if err != nil {
+		return nil, fmt.Errorf("new PIN: %w", err)
+	}
+	return newPIN, nil
 }

@@ -13,6 +13,9 @@ type Prompt struct {
 	// PIN asks for the key's PIN. The slice is wiped after use. An error ends
 	// the flow before a try is spent.
 	PIN func(ctx context.Context, r PINRequest) ([]byte, error)
+	// NewPIN asks for the PIN that the key shall have. The slice is wiped after
+	// use. A PIN that will not do is refused before anything is sent.
+	NewPIN func(ctx context.Context, r NewPINRequest) ([]byte, error)
 	// Touch says that the key waits for a touch; it is called once for each
 	// command that waits, and must return at once.
 	Touch func(t Touch)
@@ -24,14 +27,20 @@ type PINRequest struct {
 	RPID    string // empty where no relying party is concerned
 }
 
+// A NewPINRequest says what the key asks of a new PIN.
+type NewPINRequest struct {
+	MinLength uint // Unicode code points
+}
+
 // Touch is a key's wait for a touch.
 type Touch struct {
 	Command ctap2.Command
 }
 
 var (
-	// ErrPINNeeded is returned when a key wants its PIN and Prompt.PIN is nil.
-	ErrPINNeeded = errors.New("the key asks for its PIN")
+	// ErrPINNeeded is returned when a PIN is needed and the function in Prompt
+	// that asks for it is nil.
+	ErrPINNeeded = errors.New("a PIN is needed and nobody can be asked")
 	// ErrNoPIN is returned when user verification is required of a key that has
 	// neither a PIN nor another way to verify the user set up.
 	ErrNoPIN = errors.New("the key cannot verify the user: it has no PIN")

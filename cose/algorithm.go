@@ -1,6 +1,9 @@
 package cose
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Algorithm is a COSE algorithm identifier (IANA registry "COSE Algorithms").
 type Algorithm int64
@@ -42,4 +45,14 @@ func (a Algorithm) String() string {
 		return name
 	}
 	return fmt.Sprintf("COSE algorithm %d", int64(a))
+}
+
+// ParseAlgorithm returns the algorithm with a registered name, in any case.
+func ParseAlgorithm(name string) (Algorithm, error) {
+	for a, known := range algorithmNames {
+		if strings.EqualFold(name, known) {
+			return a, nil
+		}
+	}
+	return 0, fmt.Errorf("cose: no algorithm is called %q", name)
 }

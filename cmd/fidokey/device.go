@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/transport/hid"
+)
+
+// simulatorName is the --device of the simulator in this process.
+const simulatorName = "simulator"
+
+// deviceInfo is what JSON says of where a key is.
+type deviceInfo struct {
+	Path         string `json:"path"`
+	Manufacturer string `json:"manufacturer,omitempty"`
+	Product      string `json:"product,omitempty"`
+	Serial       string `json:"serial,omitempty"`
+	VendorID     string `json:"vendorId,omitempty"`  // four hexadecimal digits
+	ProductID    string `json:"productId,omitempty"` // four hexadecimal digits
+	State        string `json:"state,omitempty"`     // the simulator's file
+}
+
+func describe(d hid.Info) deviceInfo {
+	info := deviceInfo{Path: d.Path, Manufacturer: d.Manufacturer, Product: d.Product, Serial: d.Serial}
+	if d.VendorID != 0 || d.ProductID != 0 {
+		info.VendorID, info.ProductID = fmt.Sprintf("%04x", d.VendorID), fmt.Sprintf("%04x", d.ProductID)
+	}
+	return info
+}
+
+func (d deviceInfo) name() string {
+	return strings.TrimSpace(strings.TrimPrefix(d.Product, d.Manufacturer+" "))
+}
+
+// openedKey is a key with its place.
+type openedKey struct {
+	*client.Key
+	device     deviceInfo
+	afterClose func() error // closes what the key stood on; may be nil
+}
+
+func (k *openedKey) Close() error {
+	err := k.Key.Close()
+	if k.afterClose != nil {
+		err = errors.Join(err, k.afterClose())
+	}
+	return err
+}
+
+// openKey opens the key that --device names, or the only one that is plugged in.
+func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
+	if e.global.device == simulatorName {
+		return e.openSimulator(ctx, prompt)
+	}
+	devices, err := hid.Devices(hid.Backend(e.global.backend))
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := choose(devices, e.global.device)
+	if err != nil {
+		return nil, err
+	}
+	return e.openHID(ctx, chosen, prompt)
+}
+
+func (e *env) openHID(ctx context.Context, d hid.Info, prompt client.Prompt) (*openedKey, error) {
+	port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
+	if err != nil {
+		return nil, err
+	}
+	return e.openPort(ctx, port, describe(d), prompt)
+}
+
+// openPort allocates a channel on a port, which it closes when that fails.
+func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt client.Prompt) (*openedKey, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.global.timeout)
+	defer cancel()
+	dev, err := hid.Open(ctx, port)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Path, err)
+	}
+	return &openedKey{Key: client.New(dev, client.Options{Prompt: prompt, Timeout: e.global.timeout}), device: d}, nil
+}
+
+// choose finds the key that name means among those plugged in: by path, serial
+// number or index, in this order. An empty name means the only one.
+func choose(devices []hid.Info, name string) (hid.Info, error) {
+	if name == "" {
+		switch len(devices) {
+		case 0:
+			return hid.Info{}, noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+		case 1:
+			return devices[0], nil
+		}
+		return hid.Info{}, noKeyError{errors.New("several security keys are plugged in; choose one with --device:\n" + overview(devices))}
+	}
+	for _, d := range devices {
+		if d.Path == name {
+			return d, nil
+		}
+	}
+	for _, d := range devices {
+		if d.Serial != "" && d.Serial == name {
+			return d, nil
+		}
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(devices) {
+		return devices[n-1], nil
+	}
+	if strings.ContainsAny(name, `/\`) {
+		// Not in the list: opening says why, for it may be no FIDO device at all.
+		return hid.Info{Path: name}, nil
+	}
+	if len(devices) == 0 {
+		return hid.Info{}, noKeyError{fmt.Errorf("no security key found that could be %q", name)}
+	}
+	return hid.Info{}, noKeyError{fmt.Errorf("no security key has the path, serial number or index %q; there are:\n%s", name, overview(devices))}
+}
+
+// overview lists keys without opening them.
+func overview(devices []hid.Info) string {
+	var lines []string
+	for i, d := range devices {
+		line := fmt.Sprintf("  %d  %s  %s", i+1, d.Path, describe(d).name())
+		if d.Serial != "" {
+			line += "  serial " + d.Serial
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}

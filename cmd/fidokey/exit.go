@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/term"
+	"github.com/fidokey/fidokey/pin"
+)
+
+// The exit codes. 7 and 8 are kept for a refusal by policy and by safety rule.
+const (
+	exitOK        = 0
+	exitFailure   = 1
+	exitUsage     = 2
+	exitNoKey     = 3
+	exitPIN       = 4
+	exitVerify    = 5
+	exitNoTouch   = 6
+	exitInterrupt = 130
+)
+
+const exitCodesHelp = `Exit codes:
+  0    done
+  1    the key or the system refused, or something else went wrong
+  2    the command line is wrong
+  3    no key, or several and none chosen
+  4    the PIN is wrong, blocked, missing, or not acceptable
+  5    the key's answer does not check out
+  6    nobody touched the key in time, or the key did not answer in time
+  130  interrupted`
+
+// usageError is a command line that makes no sense.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// noKeyError says which key is meant by nothing, or by too much.
+type noKeyError struct{ error }
+
+func (e noKeyError) Unwrap() error { return e.error }
+
+// verifyError is an answer that does not check out.
+type verifyError struct{ error }
+
+func (e verifyError) Unwrap() error { return e.error }
+
+// exit prints err with what to do about it and returns the exit code. It is the
+// one place where errors become both.
+func (e *env) exit(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(e.stderr, "fidokey: interrupted")
+		return exitInterrupt
+	}
+	if !e.started {
+		err = usageError{fmt.Errorf("%w\n'fidokey help' lists the commands, --help the flags of one", err)}
+	}
+	code, hint := classify(err)
+	fmt.Fprintln(e.stderr, "fidokey:", err)
+	if hint != "" {
+		fmt.Fprintln(e.stderr, hint)
+	}
+	return code
+}
+
+// hints are tried in order; the first error that matches wins.
+var hints = []struct {
+	err  error
+	code int
+	hint string
+}{
+	{ctap2.ErrPINAuthBlocked, exitPIN, "Too many wrong PINs in a row: unplug the key, plug it in again, and take the right PIN. More tries before that only fail."},
+	{ctap2.ErrPINBlocked, exitPIN, "No tries are left. Only a reset makes the key usable again; it destroys every credential on it."},
+	{ctap2.ErrPINInvalid, exitPIN, "The PIN is wrong. A right PIN brings all tries back."},
+	{ctap2.ErrPINNotSet, exitPIN, "Set a PIN first: fidokey pin set"},
+	{ctap2.ErrPUATRequired, exitPIN, "The key asks for user verification. Set a PIN first if it has none: fidokey pin set"},
+	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. 'fidokey info' shows the minimum length and where the rule is written."},
+	{client.ErrNoPIN, exitPIN, "Set a PIN first: fidokey pin set"},
+	{client.ErrPINSet, exitPIN, "Change it with: fidokey pin change"},
+	{client.ErrPINNeeded, exitPIN, "Give it with --pin-file, --pin-stdin or --pin-env, or run the command on a terminal."},
+	{client.ErrPINUnsupported, exitPIN, ""},
+	{pin.ErrPolicy, exitPIN, "Nothing was sent to the key."},
+	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env (--new-pin-... for the new one)."},
+	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
+	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
+	{ctap2.ErrCredentialExcluded, exitFailure, "The key has a credential of this list already."},
+	{ctap2.ErrNoCredentials, exitFailure, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
+	{ctap2.ErrKeyStoreFull, exitFailure, "The key has no room for another discoverable credential."},
+	{ctap2.ErrUnsupportedAlgorithm, exitFailure, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{ctap2.ErrMalformed, exitVerify, "The key does not follow the specification."},
+}
+
+func classify(err error) (code int, hint string) {
+	var usage usageError
+	var noKey noKeyError
+	var verify verifyError
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage, ""
+	case errors.As(err, &noKey):
+		return exitNoKey, ""
+	case errors.As(err, &verify):
+		return exitVerify, ""
+	}
+	for _, h := range hints {
+		if errors.Is(err, h.err) {
+			return h.code, h.hint
+		}
+	}
+	return exitFailure, ""
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/client"
+)
+
+func newPINCmd(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "pin",
+		Short: "Set, change, verify the PIN, or see how many tries are left",
+		Long: `Set, change or verify the PIN of a key, or see how many tries are left.
+
+A key takes 8 wrong PINs in all, and 3 in a row before it must be unplugged.
+The tries left are read before each try and shown; no PIN is ever tried twice.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newPINSetCmd(e), newPINChangeCmd(e), newPINVerifyCmd(e), newPINRetriesCmd(e))
+	return cmd
+}
+
+func newPINSetCmd(e *env) *cobra.Command {
+	var source pinSource
+	cmd := &cobra.Command{
+		Use:   "set",
+		Short: "Give a key its first PIN",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
+	}
+	source.addFlags(cmd, "pin", "the PIN to set")
+	return cmd
+}
+
+func runPINSet(ctx context.Context, e *env, source *pinSource) error {
+	key, err := e.openKey(ctx, e.prompt(nil, source))
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	if err := key.SetPIN(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "The PIN is set.")
+	return err
+}
+
+func newPINChangeCmd(e *env) *cobra.Command {
+	var current, next pinSource
+	cmd := &cobra.Command{
+		Use:   "change",
+		Short: "Replace the PIN of a key",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPINChange(cmd.Context(), e, &current, &next)
+		},
+	}
+	current.addFlags(cmd, "pin", "the current PIN")
+	next.addFlags(cmd, "new-pin", "the new PIN")
+	return cmd
+}
+
+func runPINChange(ctx context.Context, e *env, current, next *pinSource) error {
+	key, err := e.openKey(ctx, e.prompt(current, next))
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	if err := key.ChangePIN(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "The PIN is changed.")
+	return err
+}
+
+func newPINVerifyCmd(e *env) *cobra.Command {
+	var source pinSource
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Try a PIN, once",
+		Long:  "Try a PIN, once. A wrong one costs a try; the right one brings all tries back.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runPINVerify(cmd.Context(), e, &source)
+		},
+	}
+	source.addFlags(cmd, "pin", "the PIN")
+	return cmd
+}
+
+func runPINVerify(ctx context.Context, e *env, source *pinSource) error {
+	key, err := e.openKey(ctx, e.prompt(source, nil))
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	if err := key.VerifyPIN(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "The PIN is right.")
+	return err
+}
+
+func newPINRetriesCmd(e *env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "retries",
+		Short: "Show how many tries are left; this costs none",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINRetries(cmd.Context(), e) },
+	}
+	addJSONFlag(e, cmd, "the state of the PIN")
+	return cmd
+}
+
+// pinRetriesJSON is the answer of "pin retries --json".
+type pinRetriesJSON struct {
+	Set             bool  `json:"set"`
+	PINRetries      *uint `json:"pinRetries,omitempty"`
+	PowerCycleState bool  `json:"powerCycleState"`
+}
+
+func runPINRetries(ctx context.Context, e *env) error {
+	key, err := e.openKey(ctx, client.Prompt{})
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	state, err := key.PINState(ctx)
+	if err != nil {
+		return err
+	}
+	if !e.global.json {
+		_, err := fmt.Fprintln(e.stdout, pinState(state))
+		return err
+	}
+	answer := pinRetriesJSON{Set: state.Set}
+	if state.Retries != nil {
+		answer.PINRetries, answer.PowerCycleState = &state.Retries.Left, state.Retries.PowerCycle
+	}
+	return e.writeJSON(answer)
+}
+
+// pinState puts the state of the PIN in words.
+func pinState(s client.PINState) string {
+	switch {
+	case !s.Supported:
+		return "not supported"
+	case !s.Set:
+		return "not set"
+	case s.Retries.Left == 0:
+		return "blocked: only a reset helps, which destroys every credential"
+	}
+	return "set, " + tries(*s.Retries)
+}
+
+func (e *env) writeJSON(v any) error {
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/internal/term"
+	"github.com/fidokey/fidokey/pin"
+)
+
+// pinSource is where a PIN comes from: the terminal, unless a flag says
+// otherwise. A PIN is never a flag's value.
+type pinSource struct {
+	file, variable string
+	stdin          bool
+}
+
+// addFlags gives cmd --PREFIX-file, --PREFIX-stdin and --PREFIX-env.
+func (s *pinSource) addFlags(cmd *cobra.Command, prefix, what string) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.file, prefix+"-file", "", "read "+what+" from the first line of a file")
+	flags.BoolVar(&s.stdin, prefix+"-stdin", false, "read "+what+" from a line of standard input")
+	flags.StringVar(&s.variable, prefix+"-env", "", "read "+what+" from an environment variable")
+	cmd.MarkFlagsMutuallyExclusive(prefix+"-file", prefix+"-stdin", prefix+"-env")
+}
+
+func (s *pinSource) given() bool { return s.file != "" || s.stdin || s.variable != "" }
+
+// maxPINLine is more than any PIN with its line end.
+const maxPINLine = 1024
+
+// read returns the PIN from where the flags say. Only given sources are read.
+func (s *pinSource) read(e *env) (entered []byte, err error) {
+	switch {
+	case s.file != "":
+		f, err := os.Open(s.file)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		entered, err = readLine(f)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.file, err)
+		}
+	case s.stdin:
+		if entered, err = readLine(e.stdin); err != nil {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
+	default:
+		value, ok := os.LookupEnv(s.variable)
+		if !ok {
+			return nil, fmt.Errorf("the environment variable %s is not set", s.variable)
+		}
+		entered = []byte(value)
+	}
+	if len(entered) == 0 {
+		return nil, errors.New("the PIN is empty")
+	}
+	return entered, nil
+}
+
+// readLine returns the first line of r without its end. It reads byte by byte, so
+// that the next line is left for the next PIN.
+func readLine(r io.Reader) ([]byte, error) {
+	line := make([]byte, 0, maxPINLine)
+	for b := make([]byte, 1); len(line) < maxPINLine; {
+		switch n, err := r.Read(b); {
+		case n == 1 && b[0] == '\n', errors.Is(err, io.EOF):
+			return bytes.TrimSuffix(line, []byte{'\r'}), nil
+		case err != nil:
+			return nil, err
+		case n == 1:
+			line = append(line, b[0])
+		}
+	}
+	clear(line)
+	return nil, fmt.Errorf("the first line has more than %d bytes: that is no PIN", maxPINLine)
+}
+
+// prompt returns how a flow reaches the person at this terminal. A source that
+// the command has no flags for is nil.
+func (e *env) prompt(current, next *pinSource) client.Prompt {
+	p := client.Prompt{
+		Touch: func(client.Touch) { fmt.Fprintln(e.stderr, "Touch your security key...") },
+	}
+	if current != nil {
+		p.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
+			if current.given() {
+				fmt.Fprintf(e.stderr, "PIN: %s.\n", tries(r.Retries))
+				return current.read(e)
+			}
+			return term.ReadSecret(ctx, fmt.Sprintf("PIN (%s): ", tries(r.Retries)))
+		}
+	}
+	if next != nil {
+		p.NewPIN = func(ctx context.Context, r client.NewPINRequest) ([]byte, error) {
+			if next.given() {
+				return next.read(e)
+			}
+			return typeTwice(ctx, fmt.Sprintf("New PIN (at least %d characters): ", r.MinLength))
+		}
+	}
+	return p
+}
+
+// tries says how many wrong PINs a key still takes.
+func tries(r pin.Retries) string {
+	s := fmt.Sprintf("%d tries left", r.Left)
+	if r.Left == 1 {
+		s = "1 try left, the last"
+	}
+	if r.PowerCycle {
+		s += ", after it was unplugged"
+	}
+	return s
+}
+
+// typeTwice asks for a new PIN on the terminal, twice.
+func typeTwice(ctx context.Context, prompt string) ([]byte, error) {
+	first, err := term.ReadSecret(ctx, prompt)
+	if err != nil {
+		return nil, err
+	}
+	second, err := term.ReadSecret(ctx, "The same PIN again: ")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(second)
+	if !bytes.Equal(first, second) {
+		clear(first)
+		return nil, errors.New("the two PINs are not the same; nothing was changed")
+	}
+	return first, nil
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/client"
+)
+
+type globalOptions struct {
+	device         string
+	backend        string
+	timeout        time.Duration
+	simulatorState string
+	simulatorTouch string
+	json           bool
+}
+
+func newRootCmd(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fidokey",
+		Short: "Inspect, set up and try FIDO2 security keys, or be one in software",
+		Long: `fidokey inspects, sets up and tries FIDO2 security keys, and is one in software.
+
+Results go to standard output, everything else to standard error, and questions
+to the terminal. A PIN is never taken from the command line itself.
+
+` + exitCodesHelp,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(e.stdin)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	g, flags := &e.global, root.PersistentFlags()
+	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', or a serial number")
+	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
+	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
+	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
+	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
+	root.AddCommand(
+		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
+		newSimulatorCmd(e), newVersionCmd(e),
+	)
+	noteStart(e, root)
+	return root
+}
+
+// noteStart makes every command note that it runs: an error before that is one of
+// the command line.
+func noteStart(e *env, cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			e.started = true
+			return run(cmd, args)
+		}
+	}
+	for _, child := range cmd.Commands() {
+		noteStart(e, child)
+	}
+}
+
+// addJSONFlag gives a command --json.
+func addJSONFlag(e *env, cmd *cobra.Command, what string) {
+	cmd.Flags().BoolVar(&e.global.json, "json", false, "print "+what+" as JSON")
+}
+
+func newVersionCmd(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(e.stdout, "fidokey", version())
+			return err
+		},
+	}
+}
+
+// version is the module's version, or the commit that it was built from.
+func version() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := build.Main.Version; v != "" && v != "(devel)" {
+		return strings.TrimPrefix(v, "v")
+	}
+	for _, s := range build.Settings {
+		if s.Key == "vcs.revision" {
+			return "development, commit " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "development"
+}

@@ -1,0 +1,59 @@
+// Package term asks a person on the controlling terminal, not on stdin, so that
+// a pipe into or out of the program changes nothing.
+package term
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// ErrNoTerminal is returned when there is nobody to ask.
+var ErrNoTerminal = errors.New("no terminal to ask on")
+
+// ReadSecret prints prompt on the terminal and returns the line that is typed,
+// without showing it. When ctx ends it puts the terminal back as it was and
+// returns the cause.
+func ReadSecret(ctx context.Context, prompt string) ([]byte, error) {
+	in, out, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
+	}
+	defer func() {
+		out.Close()
+		if in != out {
+			in.Close()
+		}
+	}()
+	fd := int(in.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
+	}
+	fmt.Fprint(out, prompt)
+	defer fmt.Fprintln(out)
+
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	select {
+	case l := <-typed:
+		return l.text, l.err
+	case <-ctx.Done():
+		// The read cannot be interrupted; it ends with the program.
+		term.Restore(fd, before)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// IsTerminal reports whether f is a terminal.
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -1,0 +1,40 @@
+// Package metadata knows models of authenticators by their AAGUID.
+package metadata
+
+import (
+	_ "embed"
+	"encoding/json"
+	"sync"
+)
+
+//go:embed aaguids.json
+var aaguids []byte
+
+// Model is what is known of an AAGUID. The name is a label, not a proof: only an
+// attestation that was verified says which model a key is.
+type Model struct {
+	Name string `json:"name"`
+	// Source says where the name comes from; see README.md.
+	Source string `json:"source"`
+	// EntraAttestable is true for models that Microsoft Entra was documented to
+	// accept with attestation enforced, on the day that README.md gives.
+	EntraAttestable bool `json:"entraAttestable,omitempty"`
+}
+
+var models = sync.OnceValue(func() map[string]Model {
+	var m map[string]Model
+	if err := json.Unmarshal(aaguids, &m); err != nil {
+		panic("metadata: aaguids.json: " + err.Error()) // embedded, and tested
+	}
+	return m
+})
+
+// Lookup returns the model with an AAGUID in the form with dashes and lower-case
+// digits.
+func Lookup(aaguid string) (Model, bool) {
+	m, ok := models()[aaguid]
+	return m, ok
+}
+
+// Count returns how many models are known.
+func Count() int { return len(models()) }
