@@ -18,6 +18,18 @@ type Retries struct {
 	PowerCycle bool
 }
 
+// String says it in words, as in "7 tries left".
+func (r Retries) String() string {
+	s := fmt.Sprintf("%d tries left", r.Left)
+	if r.Left == 1 {
+		s = "1 try left, the last"
+	}
+	if r.PowerCycle {
+		s += ", after it was unplugged"
+	}
+	return s
+}
+
 // Error is a PIN that a key did not take, with the tries that are left.
 type Error struct {
 	Retries Retries
@@ -25,7 +37,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%v (%d tries left)", e.Err, e.Retries.Left)
+	return fmt.Sprintf("%v (%v)", e.Err, e.Retries)
 }
 
 func (e *Error) Unwrap() error { return e.Err }

@@ -103,7 +103,7 @@ func (e *env) printAuthentication(rp *relyingParty, a *ctap2.GetAssertionRespons
 	if a.User != nil {
 		fmt.Fprintf(w, "User handle:\t%v\n", webauthn.Base64URL(a.User.ID))
 		if a.User.Name != "" {
-			fmt.Fprintf(w, "User:\t%s\n", a.User.Name)
+			fmt.Fprintf(w, "User:\t%s\n", printable(a.User.Name))
 		}
 	}
 	if data, err := ctap2.ParseAuthenticatorData(a.AuthData); err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/transport/hid"
@@ -26,7 +27,9 @@ type deviceInfo struct {
 }
 
 func describe(d hid.Info) deviceInfo {
-	info := deviceInfo{Path: d.Path, Manufacturer: d.Manufacturer, Product: d.Product, Serial: d.Serial}
+	info := deviceInfo{
+		Path: d.Path, Manufacturer: printable(d.Manufacturer), Product: printable(d.Product), Serial: printable(d.Serial),
+	}
 	if d.VendorID != 0 || d.ProductID != 0 {
 		info.VendorID, info.ProductID = fmt.Sprintf("%04x", d.VendorID), fmt.Sprintf("%04x", d.ProductID)
 	}
@@ -122,13 +125,23 @@ func choose(devices []hid.Info, name string) (hid.Info, error) {
 	return hid.Info{}, noKeyError{fmt.Errorf("no security key has the path, serial number or index %q; there are:\n%s", name, overview(devices))}
 }
 
+// printable replaces what could steer a terminal in text that comes from a key.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}
+
 // overview lists keys without opening them.
 func overview(devices []hid.Info) string {
 	var lines []string
 	for i, d := range devices {
 		line := fmt.Sprintf("  %d  %s  %s", i+1, d.Path, describe(d).name())
 		if d.Serial != "" {
-			line += "  serial " + d.Serial
+			line += "  serial " + printable(d.Serial)
 		}
 		lines = append(lines, line)
 	}

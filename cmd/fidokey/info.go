@@ -49,6 +49,11 @@ func runInfo(ctx context.Context, e *env) error {
 		return err
 	}
 	defer key.Close()
+	return e.showInfo(ctx, key)
+}
+
+// showInfo costs two exchanges: getInfo, and the PIN's retries.
+func (e *env) showInfo(ctx context.Context, key *openedKey) error {
 	info, err := key.Info(ctx)
 	if err != nil {
 		return err
@@ -58,10 +63,14 @@ func runInfo(ctx context.Context, e *env) error {
 		// Some keys refuse or hang here; the rest is still worth showing.
 		fmt.Fprintln(e.stderr, "fidokey: the PIN's state is unknown:", err)
 	}
-	if !e.global.json {
-		return e.printInfo(key.device, info, state)
+	if e.global.json {
+		return e.writeJSON(newInfoJSON(key.device, info, state))
 	}
-	answer := infoJSON{Name: modelName(info.AAGUID), GetInfoResponse: info, Device: key.device}
+	return e.printInfo(key.device, info, state)
+}
+
+func newInfoJSON(device deviceInfo, info *ctap2.GetInfoResponse, state client.PINState) infoJSON {
+	answer := infoJSON{Name: modelName(info.AAGUID), GetInfoResponse: info, Device: device}
 	if state.Retries != nil {
 		answer.PINRetries = &state.Retries.Left
 	}
@@ -71,14 +80,14 @@ func runInfo(ctx context.Context, e *env) error {
 		}
 		answer.Unknown[fmt.Sprint(n)] = jsonValue(raw)
 	}
-	return e.writeJSON(answer)
+	return answer
 }
 
 // printInfo writes the form for people.
 func (e *env) printInfo(device deviceInfo, info *ctap2.GetInfoResponse, state client.PINState) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(w, "%s:\t%s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
 	number := func(name string, n *uint, unit string) {
 		if n != nil {
@@ -109,7 +118,9 @@ func (e *env) printInfo(device deviceInfo, info *ctap2.GetInfoResponse, state cl
 	for _, name := range slices.Sorted(maps.Keys(info.Certifications)) {
 		line("Certification", "%s level %d", name, info.Certifications[name])
 	}
-	line("PIN", "%s", pinState(state))
+	if state.Retries != nil || !state.Supported {
+		line("PIN", "%s", pinState(state))
+	}
 	if state.Supported {
 		line("PIN length", "%s", pinLength(info))
 		if len(info.PINUVAuthProtocols) > 0 {
@@ -133,7 +144,7 @@ func (e *env) printInfo(device deviceInfo, info *ctap2.GetInfoResponse, state cl
 		if i == 0 {
 			name = "Options:"
 		}
-		fmt.Fprintf(w, "%s\t%s\n", name, text)
+		fmt.Fprintf(w, "%s\t%s\n", name, printable(text))
 	}
 	for _, n := range info.UnknownNumbers() {
 		line("Unknown member", "%#x = %v", n, jsonValue(info.Unknown[n]))

@@ -155,7 +155,7 @@ func pinState(s client.PINState) string {
 	case s.Retries.Left == 0:
 		return "blocked: only a reset helps, which destroys every credential"
 	}
-	return "set, " + tries(*s.Retries)
+	return "set, " + s.Retries.String()
 }
 
 func (e *env) writeJSON(v any) error {

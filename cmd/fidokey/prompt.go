@@ -12,7 +12,6 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/internal/term"
-	"github.com/fidokey/fidokey/pin"
 )
 
 // pinSource is where a PIN comes from: the terminal, unless a flag says
@@ -93,10 +92,10 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 	if current != nil {
 		p.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
 			if current.given() {
-				fmt.Fprintf(e.stderr, "PIN: %s.\n", tries(r.Retries))
+				fmt.Fprintf(e.stderr, "PIN: %v.\n", r.Retries)
 				return current.read(e)
 			}
-			return term.ReadSecret(ctx, fmt.Sprintf("PIN (%s): ", tries(r.Retries)))
+			return term.ReadSecret(ctx, fmt.Sprintf("PIN (%v): ", r.Retries))
 		}
 	}
 	if next != nil {
@@ -108,18 +107,6 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 		}
 	}
 	return p
-}
-
-// tries says how many wrong PINs a key still takes.
-func tries(r pin.Retries) string {
-	s := fmt.Sprintf("%d tries left", r.Left)
-	if r.Left == 1 {
-		s = "1 try left, the last"
-	}
-	if r.PowerCycle {
-		s += ", after it was unplugged"
-	}
-	return s
 }
 
 // typeTwice asks for a new PIN on the terminal, twice.

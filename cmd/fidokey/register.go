@@ -166,7 +166,7 @@ func (e *env) printRegistration(o *registerOptions, r *webauthn.RegistrationResp
 		fmt.Fprintf(w, "Signature counter:\t%d\n", data.SignCount)
 	}
 	fmt.Fprintf(w, "Public key:\t%v\n", r.Response.PublicKeyAlgorithm)
-	fmt.Fprintf(w, "Transports:\t%s\n", strings.Join(r.Response.Transports, ", "))
+	fmt.Fprintf(w, "Transports:\t%s\n", printable(strings.Join(r.Response.Transports, ", ")))
 	if o.rp.credential != "" {
 		fmt.Fprintf(w, "Saved in:\t%s\n", o.rp.credential)
 	}

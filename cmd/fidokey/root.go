@@ -34,6 +34,12 @@ to the terminal. A PIN is never taken from the command line itself.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if e.global.timeout <= 0 {
+				return fmt.Errorf("--timeout %v is not more than 0", e.global.timeout)
+			}
+			return nil
+		},
 	}
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
