@@ -29,12 +29,15 @@ func ReadSecret(ctx context.Context, prompt string) ([]byte, error) {
 		}
 	}()
 	fd := int(in.Fd())
-	before, err := term.GetState(fd)
+	// What is typed as soon as the prompt stands there must not be shown, so the
+	// echo goes before the prompt comes.
+	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoTerminal, err)
 	}
-	fmt.Fprint(out, prompt)
 	defer fmt.Fprintln(out)
+	defer term.Restore(fd, before)
+	fmt.Fprint(out, prompt)
 
 	type line struct {
 		text []byte
@@ -50,7 +53,6 @@ func ReadSecret(ctx context.Context, prompt string) ([]byte, error) {
 		return l.text, l.err
 	case <-ctx.Done():
 		// The read cannot be interrupted; it ends with the program.
-		term.Restore(fd, before)
 		return nil, context.Cause(ctx)
 	}
 }
