@@ -1,0 +1,162 @@
+package guest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// fidokey is the program under test. It is set in the VM only.
+var fidokey = os.Getenv("FIDOKEY_GUEST")
+
+func TestMain(m *testing.M) {
+	if fidokey == "" {
+		fmt.Println("these tests run in a VM: go test ./test/e2e")
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// patience is how long anything may take: the guest's CPU is emulated, and the
+// host may be busy.
+const patience = time.Minute
+
+// A key is a running simulator that the kernel shows as a HID device.
+type key struct {
+	*testing.T
+	process *os.Process
+	node    string // /dev/hidrawN
+}
+
+// plug plugs in a key that has no past. touch is what happens when it asks for a
+// touch: "auto", "never", ... It is unplugged when the test ends.
+func plug(t *testing.T, touch string) *key {
+	t.Helper()
+	return plugState(t, touch, filepath.Join(t.TempDir(), "state"))
+}
+
+// plugState is plug for a key whose state is in a file: it starts "fidokey
+// simulator run" and waits for the device node.
+func plugState(t *testing.T, touch, state string) *key {
+	t.Helper()
+	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(fidokey, "simulator", "run", "--uhid", "--state", state, "--touch", touch)
+	cmd.Stderr = errors
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make(chan string, 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s, _ := bufio.NewReader(stdout).ReadString('\n')
+		line <- s
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(patience):
+			cmd.Process.Kill()
+			t.Error("the simulator did not end on SIGTERM")
+			<-ended
+		}
+		errors.Close()
+		if log, _ := os.ReadFile(errors.Name()); !cmd.ProcessState.Success() || len(log) > 0 {
+			t.Errorf("simulator: %v\n%s", cmd.ProcessState, log)
+		}
+		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
+	})
+
+	select {
+	case s := <-line:
+		if !strings.Contains(s, "uhid") || !strings.Contains(s, "ready") {
+			t.Fatalf("the simulator said %q", s)
+		}
+	case <-time.After(patience):
+		t.Fatal("the simulator is not ready")
+	}
+	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
+	run(t, "", "udevadm", "settle")
+	return &key{t, cmd.Process, nodes()[0]}
+}
+
+// nodes lists the device nodes of the HID devices; there are none but keys.
+func nodes() []string {
+	nodes, _ := filepath.Glob("/dev/hidraw*")
+	return nodes
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v for %s", patience, what)
+		}
+	}
+}
+
+// try runs a program, which gets stdin and no terminal. The error has what it
+// wrote to stderr.
+func try(t *testing.T, stdin, name string, args ...string) (stdout string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(cmd.Args, " "), err, &out, &errs)
+	}
+	return out.String(), nil
+}
+
+// run is try for what has to succeed.
+func run(t *testing.T, stdin, name string, args ...string) (stdout string) {
+	t.Helper()
+	stdout, err := try(t, stdin, name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stdout
+}
+
+// write makes a file for the length of the test and returns its path.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// lines splits the output of a program.
+func lines(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") }
+
+// wantLines makes sure that s has each of these.
+func wantLines(t *testing.T, s string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			t.Errorf("want %q in\n%s", part, s)
+		}
+	}
+}

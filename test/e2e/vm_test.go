@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// limit is how long the VM may run. It takes a tenth of that on a quiet host.
+const limit = 8 * time.Minute
+
+// TestVM boots the VM once, runs the guest's tests in it, and has a subtest for
+// each of them. It is skipped where the VM cannot be; with CI=true, only where
+// it could not be installed.
+func TestVM(t *testing.T) {
+	if reason := foreign(); reason != "" {
+		t.Skip("the VM needs Debian on amd64: ", reason)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	watchSources(t, root)
+	if out, err := command(t, root, "scripts/deps", "-n").CombinedOutput(); err != nil {
+		absent(t, fmt.Sprintf("%s(run make deps)", out))
+	}
+	if out, err := command(t, root, "test/vm/build-vm.sh").CombinedOutput(); err != nil {
+		absent(t, string(out))
+	}
+
+	// World-readable, for the guest's tests act as a plain user, too.
+	dir := t.TempDir()
+	for _, d := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	program, tests := filepath.Join(dir, "fidokey"), filepath.Join(dir, "guest.test")
+	build(t, root, "build", "-o", program, "./cmd/fidokey")
+	build(t, root, "test", "-c", "-o", tests, "./test/e2e/guest")
+
+	vm := command(t, root, "test/vm/run-vm.sh", "-t", fmt.Sprint(limit.Seconds()), "--",
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s %s -test.v -test.timeout %v", program, tests, limit-time.Minute))
+	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
+	vm.WaitDelay = 10 * time.Second
+	results, err := stream(t, vm)
+	for _, r := range results {
+		t.Run(r.name, func(t *testing.T) {
+			switch r.outcome {
+			case "FAIL":
+				t.Error("failed in the VM; its output is above")
+			case "SKIP":
+				t.Skip("skipped in the VM; its output is above")
+			}
+		})
+	}
+	if err != nil && !t.Failed() {
+		t.Fatalf("run-vm.sh: %v", err)
+	}
+	if err == nil && len(results) == 0 {
+		t.Error("no test ran in the VM")
+	}
+}
+
+// watchSources reads the folders of the module, so that go test does not take an
+// earlier result for the present one: it cannot know what the VM runs.
+func watchSources(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// foreign says why this is no system for the VM.
+func foreign() string {
+	if runtime.GOARCH != "amd64" {
+		return "this is " + runtime.GOARCH
+	}
+	release, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return err.Error()
+	}
+	if !regexp.MustCompile(`(?m)^ID="?debian"?$`).Match(release) {
+		return "/etc/os-release names another system"
+	}
+	return ""
+}
+
+// absent skips the test because something is not installed, which is a failure in
+// CI.
+func absent(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+func command(t *testing.T, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, name), args...)
+	cmd.Dir = dir
+	return cmd
+}
+
+// build runs the go command for a binary without C libraries.
+func build(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, out)
+	}
+}
+
+// A result is what became of one of the guest's tests.
+type result struct{ name, outcome string }
+
+// outcome finds the results in the output of go test -v.
+var outcome = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+
+// stream runs cmd and logs its output line by line.
+func stream(t *testing.T, cmd *exec.Cmd) (results []result, err error) {
+	t.Helper()
+	output, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait(); w.Close() }()
+	for scanner := bufio.NewScanner(output); scanner.Scan(); {
+		line := strings.TrimRight(scanner.Text(), "\r")
+		t.Log(line)
+		if m := outcome.FindStringSubmatch(line); m != nil {
+			results = append(results, result{m[2], m[1]})
+		}
+	}
+	io.Copy(io.Discard, output) // a line too long for the scanner
+	err = <-ended
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // tail may outlive run-vm.sh for a moment
+	}
+	return results, err
+}
