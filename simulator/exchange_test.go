@@ -44,9 +44,9 @@ func TestCancel(t *testing.T) {
 					<-ctx.Done()
 					return simulator.PresenceTouched
 				}
-				answer, err := k.Exchange(ctx, request(c.command, c.params))
-				if err != nil || !bytes.Equal(answer, []byte{keepaliveCancel}) {
-					t.Errorf("answer %x, %v, want KEEPALIVE_CANCEL", answer, err)
+				answer := k.ExchangeFrom(ctx, 0, request(c.command, c.params))
+				if !bytes.Equal(answer, []byte{keepaliveCancel}) {
+					t.Errorf("answer %x, want KEEPALIVE_CANCEL", answer)
 				}
 				k.touch = nil
 				if got := k.ok(getInfo, nil); !reflect.DeepEqual(got, info) {
@@ -61,11 +61,23 @@ func TestCancel(t *testing.T) {
 		made := k.create(creation())
 		ctx, cancel := context.WithCancel(t.Context())
 		k.touch = func(context.Context) simulator.Presence { cancel(); return simulator.PresenceNone }
-		answer, _ := k.Exchange(ctx, request(makeCredential, with(creation(), descriptors(made.id), 5)))
+		answer := k.ExchangeFrom(ctx, 0, request(makeCredential, with(creation(), descriptors(made.id), 5)))
 		if !bytes.Equal(answer, []byte{keepaliveCancel}) {
 			t.Errorf("answer %x", answer)
 		}
 	})
+}
+
+// TestCancelledExchange: through the Device interface a cancel is an error with
+// its cause, as on a key behind a cable.
+func TestCancelledExchange(t *testing.T) {
+	k := newKey(t)
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	k.touch = func(context.Context) simulator.Presence { cancel(why); return simulator.PresenceNone }
+	if answer, err := k.Exchange(ctx, []byte{selection}); !errors.Is(err, why) {
+		t.Errorf("answer %x, %v", answer, err)
+	}
 }
 
 func TestEndedContext(t *testing.T) {

@@ -149,10 +149,14 @@ func (a *Authenticator) Close() error {
 
 // Exchange takes one request, a command byte with its CBOR, and returns the
 // status byte with its CBOR. When ctx ends while the key waits for a touch, the
-// answer is CTAP2_ERR_KEEPALIVE_CANCEL.
+// command is cancelled and the error wraps context.Cause(ctx).
 func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	const noChannel = 0 // no HID channel has this number
-	return a.serve(ctx, noChannel, msg)
+	answer, err := a.serve(ctx, noChannel, msg)
+	if err == nil && ctx.Err() != nil && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
+		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
+	}
+	return answer, err
 }
 
 // exchange is Exchange for the doors, which can give no other answer than
