@@ -13,7 +13,6 @@ import (
 const (
 	maxPINRetries    = 8
 	maxPINMismatches = 3 // in a row, then the key wants a power cycle
-	minPINLength     = 4 // Unicode code points
 	paddedPINSize    = 64
 	pinHashSize      = 16
 )
@@ -47,7 +46,7 @@ func decodeClientPIN(params []byte) (*clientPINRequest, error) {
 
 // clientPIN is authenticatorClientPIN, CTAP 2.1 section 6.5.5. The subcommands
 // for built-in user verification are not there, for this key has none.
-func (a *Authenticator) clientPIN(_ *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
+func (a *Authenticator) clientPIN(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
 	switch ctap2.PINSubCommand(req.subCommand) {
 	case ctap2.GetPINRetries:
 		return a.getPINRetries(), nil
@@ -58,9 +57,9 @@ func (a *Authenticator) clientPIN(_ *call, req *clientPINRequest) (*ctap2.Client
 	case ctap2.ChangePIN:
 		return nil, a.changePIN(req)
 	case ctap2.GetPINToken:
-		return a.getPINToken(req)
+		return a.getPINToken(c, req)
 	case ctap2.GetPINUVAuthTokenUsingPINWithPermissions:
-		return a.getTokenWithPermissions(req)
+		return a.getTokenWithPermissions(c, req)
 	}
 	return nil, ctap2.ErrInvalidSubcommand
 }
@@ -118,7 +117,7 @@ func (a *Authenticator) setPIN(req *clientPINRequest) error {
 		return ctap2.ErrPINAuthInvalid
 	}
 	// 6. to 10. The PIN itself.
-	pin, err := decryptNewPIN(p, secret, req.newPINEnc)
+	pin, err := a.decryptNewPIN(p, secret, req.newPINEnc)
 	if err != nil {
 		return err
 	}
@@ -159,7 +158,7 @@ func (a *Authenticator) changePIN(req *clientPINRequest) error {
 		return err
 	}
 	// 9. to 12., 14. The new PIN itself. 13. A change is never forced.
-	pin, err := decryptNewPIN(p, secret, req.newPINEnc)
+	pin, err := a.decryptNewPIN(p, secret, req.newPINEnc)
 	if err != nil {
 		return err
 	}
@@ -174,7 +173,7 @@ func (a *Authenticator) changePIN(req *clientPINRequest) error {
 }
 
 // decryptNewPIN is steps 6 to 10 of setPIN and 9 to 14 of changePIN.
-func decryptNewPIN(p pinProtocol, secret, newPINEnc []byte) ([]byte, error) {
+func (a *Authenticator) decryptNewPIN(p pinProtocol, secret, newPINEnc []byte) ([]byte, error) {
 	padded, err := p.decrypt(secret, newPINEnc)
 	if err != nil {
 		return nil, ctap2.ErrPINAuthInvalid
@@ -186,7 +185,7 @@ func decryptNewPIN(p pinProtocol, secret, newPINEnc []byte) ([]byte, error) {
 	if len(pin) == paddedPINSize { // without a terminator it may have been longer
 		return nil, ctap2.ErrPINPolicyViolation
 	}
-	if !utf8.Valid(pin) || utf8.RuneCount(pin) < minPINLength {
+	if !utf8.Valid(pin) || uint(utf8.RuneCount(pin)) < a.profile.GetInfo.MinPINCodePoints() {
 		return nil, ctap2.ErrPINPolicyViolation
 	}
 	return pin, nil
@@ -247,7 +246,7 @@ func (a *Authenticator) wrongPIN(p *pinSession) error {
 }
 
 // getPINToken is section 6.5.5.7.1, of CTAP 2.0.
-func (a *Authenticator) getPINToken(req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
+func (a *Authenticator) getPINToken(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
 	// 1. Mandatory members.
 	if req.protocol == nil || req.keyAgreement == nil || req.pinHashEnc == nil {
 		return nil, ctap2.ErrMissingParameter
@@ -267,12 +266,12 @@ func (a *Authenticator) getPINToken(req *clientPINRequest) (*ctap2.ClientPINResp
 		return nil, err
 	}
 	// 12. to 15. The first makeCredential or getAssertion binds the RP ID.
-	return a.issueToken(p, secret, ctap2.PermissionMC|ctap2.PermissionGA, nil)
+	return a.issueToken(c, p, secret, ctap2.PermissionMC|ctap2.PermissionGA, nil)
 }
 
 // getTokenWithPermissions is getPinUvAuthTokenUsingPinWithPermissions, section
 // 6.5.5.7.2.
-func (a *Authenticator) getTokenWithPermissions(req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
+func (a *Authenticator) getTokenWithPermissions(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
 	// 1. Mandatory members.
 	if req.protocol == nil || req.keyAgreement == nil || req.pinHashEnc == nil || req.permissions == nil {
 		return nil, ctap2.ErrMissingParameter
@@ -301,7 +300,7 @@ func (a *Authenticator) getTokenWithPermissions(req *clientPINRequest) (*ctap2.C
 	}
 	// 12. There is no persistent token. 13. to 17. Unknown permissions are
 	// dropped.
-	return a.issueToken(p, secret, permissions&grantedPermissions, req.rpID)
+	return a.issueToken(c, p, secret, permissions&grantedPermissions, req.rpID)
 }
 
 // The permissions of section 6.5.5.7 that this key knows.
@@ -324,7 +323,7 @@ func (a *Authenticator) enterPIN(p *pinSession, req *clientPINRequest) (secret [
 
 // issueToken gives a new token to the platform. Tokens of all protocols that
 // were given before are void.
-func (a *Authenticator) issueToken(p *pinSession, secret []byte, permissions ctap2.Permissions, rpID *string) (*ctap2.ClientPINResponse, error) {
+func (a *Authenticator) issueToken(c *call, p *pinSession, secret []byte, permissions ctap2.Permissions, rpID *string) (*ctap2.ClientPINResponse, error) {
 	if err := a.resetTokens(a.session); err != nil {
 		return nil, err
 	}
@@ -332,7 +331,7 @@ func (a *Authenticator) issueToken(p *pinSession, secret []byte, permissions cta
 	if err != nil {
 		return nil, err
 	}
-	a.beginUsing(&p.token, false)
+	a.beginUsing(&p.token, c.origin.transport, false)
 	p.token.permissions = permissions
 	p.token.rpID = rpID
 	return &ctap2.ClientPINResponse{PINUVAuthToken: encrypted}, nil

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/fidokey/fidokey/simulator"
 )
 
 func TestClientPINRefuses(t *testing.T) {
@@ -376,7 +374,8 @@ func TestTokenState(t *testing.T) {
 }
 
 func TestTokenOverNFC(t *testing.T) {
-	k := newKey(t, func(c *simulator.Config) { c.Transport = "nfc" })
+	k := newKey(t)
+	k.overNFC = true
 	k.setPIN(testPIN)
 	for _, c := range []struct {
 		pause time.Duration

@@ -178,6 +178,15 @@ func (s *state) unwrap(id []byte, rp rpIDHash) *credential {
 	return c
 }
 
+// checkListSize refuses an allowList or excludeList that is longer than
+// maxCredentialCountInList.
+func (a *Authenticator) checkListSize(list []ctap2.Descriptor) error {
+	if most := a.profile.GetInfo.MaxCredentialCountInList; most != nil && uint(len(list)) > *most {
+		return ctap2.ErrLimitExceeded
+	}
+	return nil
+}
+
 // find returns the credential that a descriptor names, if it is of this device
 // and of this RP, else nil. Descriptors of unknown types name nothing.
 func (s *state) find(d ctap2.Descriptor, rp rpIDHash) *credential {

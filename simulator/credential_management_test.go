@@ -223,7 +223,7 @@ func TestDeleteCredential(t *testing.T) {
 }
 
 func TestUpdateUserInformation(t *testing.T) {
-	k := manager(t, func(c *simulator.Config) { c.MaxDiscoverable = 2 })
+	k := manager(t, withRoomFor(2))
 	alice, bob := k.add(testRP, "alice"), k.add(testRP, "bob")
 	user := func() any {
 		k.manage(4, m{1: hashOf(testRP)})

@@ -40,9 +40,6 @@ func decodeDescriptors(i item) []ctap2.Descriptor {
 	for _, element := range i.list() {
 		descriptors = append(descriptors, decodeDescriptor(element))
 	}
-	if len(descriptors) > maxCredentialsInList {
-		i.fault.note(ctap2.ErrLimitExceeded)
-	}
 	return descriptors
 }
 

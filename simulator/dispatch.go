@@ -11,7 +11,7 @@ import (
 // A call is one command on its way through the authenticator.
 type call struct {
 	ctx     context.Context
-	origin  uint32
+	origin  origin
 	command ctap2.Command
 	// series is what the last command left to be continued. The session has
 	// forgotten it already: any command but the next of the series ends it.
@@ -19,8 +19,8 @@ type call struct {
 }
 
 // answer decodes, decides and encodes.
-func (a *Authenticator) answer(ctx context.Context, origin uint32, msg []byte) []byte {
-	c := &call{ctx: ctx, origin: origin, series: a.session.series}
+func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []byte {
+	c := &call{ctx: ctx, origin: from, series: a.session.series}
 	a.session.series = nil
 	a.session.observeTokens(a.config.Clock.Now())
 	body, err := a.dispatch(c, msg)
@@ -38,7 +38,7 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 	if len(msg) == 0 {
 		return nil, ctap2.ErrInvalidLength
 	}
-	if uint(len(msg)) > a.config.MaxMsgSize {
+	if uint(len(msg)) > a.maxMsgSize() {
 		return nil, ctap2.ErrRequestTooLarge
 	}
 	c.command = ctap2.Command(msg[0])

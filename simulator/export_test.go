@@ -4,7 +4,12 @@ import "context"
 
 // ExchangeFrom is Exchange on a HID channel.
 func (a *Authenticator) ExchangeFrom(ctx context.Context, channel uint32, msg []byte) []byte {
-	return a.exchange(ctx, channel, msg)
+	return a.exchange(ctx, origin{channel: channel, transport: transportUSB}, msg)
+}
+
+// ExchangeOverNFC is Exchange through a card's field.
+func (a *Authenticator) ExchangeOverNFC(ctx context.Context, msg []byte) []byte {
+	return a.exchange(ctx, origin{transport: transportNFC}, msg)
 }
 
 // OpenFileWithin is OpenFile with another time limit for the lock.

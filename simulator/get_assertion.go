@@ -49,6 +49,9 @@ func (s *assertion) uv() bool { return s.flags&ctap2.FlagUV != 0 }
 
 // getAssertion is authenticatorGetAssertion, CTAP 2.1 section 6.2.2.
 func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.GetAssertionResponse, error) {
+	if err := a.checkListSize(req.allowList); err != nil {
+		return nil, err
+	}
 	// 1. An empty pinUvAuthParam only asks which key this is.
 	if req.pinUVAuthParam != nil && len(req.pinUVAuthParam) == 0 {
 		return nil, a.answerWhichKey(c, req.rpID)

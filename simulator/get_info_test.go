@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -53,21 +54,17 @@ func TestGetInfo(t *testing.T) {
 }
 
 func TestGetInfoFollowsConfig(t *testing.T) {
-	k := newKey(t, func(c *simulator.Config) {
-		c.MaxMsgSize = 1200
-		c.Transport = "nfc"
-		c.MaxDiscoverable = 5
-	})
+	k := newKey(t, withRoomFor(5), func(c *simulator.Config) { c.MaxMsgSize = 1200 })
 	info := k.ok(getInfo, nil)
-	if got := fmt.Sprint(info[5], info[9], info[20]); got != "1200 [nfc] 5" {
-		t.Errorf("maxMsgSize, transports, remainingDiscoverableCredentials = %s", got)
+	if got := fmt.Sprint(info[5], info[20]); got != "1200 5" {
+		t.Errorf("maxMsgSize, remainingDiscoverableCredentials = %s", got)
 	}
 }
 
 func TestNewRefusesConfig(t *testing.T) {
 	for name, c := range map[string]simulator.Config{
 		"short messages":       {MaxMsgSize: 1023},
-		"unknown transport":    {Transport: "pigeon"},
+		"unknown PIN protocol": {Profile: &simulator.Profile{GetInfo: ctap2.GetInfoResponse{PINUVAuthProtocols: []uint{9}}}},
 		"no randomness":        {Random: bytes.NewReader(nil)},
 		"stuck at zero":        {Random: zeroes{}},
 		"record of a stranger": {Storage: storageWith(map[string][]byte{"device": {0x80}})},

@@ -66,9 +66,9 @@ const (
 var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
 
 // A processor is the part of an [Authenticator] that HID needs: exchange answers
-// one CTAP2 message, with status 0x2D once ctx has ended. origin is the channel.
+// one CTAP2 message, with status 0x2D once ctx has ended.
 type processor interface {
-	exchange(ctx context.Context, origin uint32, msg []byte) []byte
+	exchange(ctx context.Context, from origin, msg []byte) []byte
 	PowerCycle()
 }
 
@@ -113,8 +113,7 @@ type hidRequest struct {
 }
 
 // NewHID returns a HID interface of a, with no channel allocated. Close ends it,
-// not a. Channels are counted from 1, so a does not tell those of two interfaces
-// apart.
+// not a.
 func NewHID(a *Authenticator) *HID { return newHID(a) }
 
 func newHID(key processor) *HID {
@@ -338,7 +337,7 @@ func (h *HID) process() {
 	h.wakeIn(hidKeepalive)
 	h.running.Go(func() {
 		defer cancel()
-		answer := h.key.exchange(ctx, cid, msg)
+		answer := h.key.exchange(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.request != r {

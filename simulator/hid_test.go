@@ -50,10 +50,10 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
-func (k *hidKey) exchange(ctx context.Context, origin uint32, msg []byte) []byte {
+func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
 	defer k.working.Add(-1)
-	k.origin.Store(origin)
+	k.origin.Store(from.channel)
 	if !bytes.Equal(msg, waitForTouch) {
 		return infoAnswer
 	}
@@ -646,7 +646,7 @@ func TestHIDKeepalive(t *testing.T) {
 
 type hidScript func(ctx context.Context) []byte
 
-func (k hidScript) exchange(ctx context.Context, _ uint32, _ []byte) []byte { return k(ctx) }
+func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
 func (hidScript) PowerCycle()                                               {}
 
 // TestHIDAnswerTooLong makes sure that what no message can carry is an error

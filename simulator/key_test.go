@@ -85,6 +85,14 @@ func request(command byte, params any) []byte {
 	return append([]byte{command}, encode(params)...)
 }
 
+// withRoomFor limits the discoverable credentials.
+func withRoomFor(n uint) func(c *simulator.Config) {
+	return func(c *simulator.Config) {
+		c.Profile = simulator.DefaultProfile()
+		c.Profile.GetInfo.RemainingDiscoverableCredentials = &n
+	}
+}
+
 // fakeClock is moved by hand.
 type fakeClock struct {
 	mu     sync.Mutex
@@ -140,6 +148,7 @@ func (c *fakeClock) Advance(d time.Duration) {
 type key struct {
 	*testing.T
 	*simulator.Authenticator
+	overNFC bool // requests come through a card's field
 	clock   *fakeClock
 	storage simulator.Storage
 	// touch decides what the person does; nil touches at once.
@@ -189,6 +198,9 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 func (k *key) send(msg []byte) (status byte, reply map[int]any) {
 	k.Helper()
 	ctx := transport.WithStatus(k.Context(), func(s transport.Status) { k.reports = append(k.reports, s) })
+	if k.overNFC {
+		return k.read(k.ExchangeOverNFC(ctx, msg))
+	}
 	answer, err := k.Exchange(ctx, msg)
 	if err != nil {
 		k.Fatalf("%x: %v", msg, err)

@@ -3,7 +3,6 @@ package simulator
 import (
 	"bytes"
 	"crypto/sha256"
-	"slices"
 	"unicode/utf8"
 
 	"github.com/fidokey/fidokey/cose"
@@ -54,6 +53,9 @@ func decodeMakeCredential(params []byte) (*makeCredentialRequest, error) {
 
 // makeCredential is authenticatorMakeCredential, CTAP 2.1 section 6.1.2.
 func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ctap2.MakeCredentialResponse, error) {
+	if err := a.checkListSize(req.excludeList); err != nil {
+		return nil, err
+	}
 	// 1. An empty pinUvAuthParam only asks which key this is.
 	if req.pinUVAuthParam != nil && len(req.pinUVAuthParam) == 0 {
 		return nil, a.answerWhichKey(c, req.rp.ID)
@@ -64,7 +66,7 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 		return nil, err
 	}
 	// 3. The first algorithm that we know wins.
-	alg, err := chooseAlgorithm(req.pubKeyCredParams)
+	alg, err := a.chooseAlgorithm(req.pubKeyCredParams)
 	if err != nil {
 		return nil, err
 	}
@@ -156,14 +158,14 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 
 // chooseAlgorithm is step 3. All elements are checked, also those after the
 // chosen one.
-func chooseAlgorithm(params []credentialParameter) (cose.Algorithm, error) {
+func (a *Authenticator) chooseAlgorithm(params []credentialParameter) (cose.Algorithm, error) {
 	var chosen cose.Algorithm
 	for _, p := range params {
 		if p.algorithm == nil || p.kind == nil {
 			return 0, ctap2.ErrInvalidCBOR
 		}
 		alg := cose.Algorithm(*p.algorithm)
-		if chosen == 0 && *p.kind == ctap2.PublicKeyType && slices.Contains(algorithms, alg) {
+		if chosen == 0 && *p.kind == ctap2.PublicKeyType && a.profile.algorithm(alg) {
 			chosen = alg
 		}
 	}
@@ -238,8 +240,8 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 
 // remaining returns how many discoverable credentials there is room for.
 func (a *Authenticator) remaining() uint {
-	stored := uint(len(a.state.byID))
-	return a.config.MaxDiscoverable - min(stored, a.config.MaxDiscoverable)
+	room := a.profile.maxDiscoverable()
+	return room - min(uint(len(a.state.byID)), room)
 }
 
 // wrapCredential is step 18.

@@ -326,7 +326,7 @@ func TestTokenBoundAtFirstUse(t *testing.T) {
 }
 
 func TestDiscoverableCredentials(t *testing.T) {
-	k := newKey(t, func(c *simulator.Config) { c.MaxDiscoverable = 3 })
+	k := newKey(t, withRoomFor(3))
 
 	// MC-017
 	long := strings.Repeat("u", 64)

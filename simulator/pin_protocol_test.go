@@ -28,6 +28,7 @@ type pinVectors struct {
 }
 
 func TestPINProtocolVectors(t *testing.T) {
+	key := &Authenticator{profile: DefaultProfile()}
 	for name, p := range map[string]pinProtocol{
 		"pin-protocol-one": protocolOne{},
 		"pin-protocol-two": protocolTwo{},
@@ -51,7 +52,7 @@ func TestPINProtocolVectors(t *testing.T) {
 			if padded, err := p.decrypt(secret, v.SetPIN.NewPinEnc); err != nil || !bytes.Equal(padded, v.SetPIN.PaddedPin) {
 				t.Errorf("setPIN: %x, %v", padded, err)
 			}
-			pin, err := decryptNewPIN(p, secret, v.SetPIN.NewPinEnc)
+			pin, err := key.decryptNewPIN(p, secret, v.SetPIN.NewPinEnc)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +65,7 @@ func TestPINProtocolVectors(t *testing.T) {
 			if message := append(v.ChangePIN.NewPinEnc, v.ChangePIN.PinHashEnc...); !verify(p, secret, message, v.ChangePIN.PinUvAuthParam) {
 				t.Error("changePIN: MAC")
 			}
-			if pin, err := decryptNewPIN(p, secret, v.ChangePIN.NewPinEnc); err != nil || !bytes.Equal(pin, v.ChangePIN.NewPinUtf8) {
+			if pin, err := key.decryptNewPIN(p, secret, v.ChangePIN.NewPinEnc); err != nil || !bytes.Equal(pin, v.ChangePIN.NewPinUtf8) {
 				t.Errorf("changePIN: PIN %q, %v", pin, err)
 			}
 			for _, enc := range [][]byte{v.ChangePIN.PinHashEnc, v.GetPinUvAuthTokenUsingPinWithPermissions.PinHashEnc} {

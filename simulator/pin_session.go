@@ -17,6 +17,9 @@ type pinSession struct {
 	token   pinUVAuthToken
 }
 
+// pinProtocols are those that a profile can list.
+var pinProtocols = map[uint]pinProtocol{1: protocolOne{}, 2: protocolTwo{}}
+
 // pinUVAuthProtocol returns the protocol that a request names. Absent is
 // MISSING_PARAMETER, not supported INVALID_PARAMETER.
 func (a *Authenticator) pinUVAuthProtocol(number *uint64) (*pinSession, error) {
@@ -96,11 +99,11 @@ func (a *Authenticator) resetTokens(s *session) error {
 }
 
 // beginUsing is beginUsingPinUvAuthToken.
-func (a *Authenticator) beginUsing(t *pinUVAuthToken, userPresent bool) {
+func (a *Authenticator) beginUsing(t *pinUVAuthToken, transport string, userPresent bool) {
 	t.inUse = true
 	t.issued = a.config.Clock.Now()
 	t.firstUse = tokenFirstUse
-	if a.config.Transport == "nfc" {
+	if transport == transportNFC {
 		t.firstUse = tokenFirstUseNFC
 	}
 	t.userVerified = true
@@ -164,13 +167,4 @@ func (p *pinSession) authorizesFor(rpID string, clientDataHash, param []byte, pe
 	}
 	t.rpID = &rpID
 	return true
-}
-
-// protocolNumbers lists the protocols, the preferred one first.
-func (s *session) protocolNumbers() []uint {
-	var numbers []uint
-	for _, p := range s.protocols {
-		numbers = append(numbers, p.number)
-	}
-	return numbers
 }

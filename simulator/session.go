@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
@@ -30,17 +31,16 @@ func (a *Authenticator) powerUp(at time.Time) error {
 // newSession has fresh key agreement keys and no token in use (CTAP 2.1,
 // section 6.5.4: initialize).
 func (a *Authenticator) newSession(poweredUp time.Time) (*session, error) {
-	s := &session{
-		poweredUp: poweredUp,
-		protocols: []*pinSession{
-			{number: 2, pinProtocol: protocolTwo{}},
-			{number: 1, pinProtocol: protocolOne{}},
-		},
-	}
-	for _, p := range s.protocols {
+	s := &session{poweredUp: poweredUp}
+	for _, number := range a.profile.GetInfo.PINUVAuthProtocols {
+		p := &pinSession{number: number, pinProtocol: pinProtocols[number]}
+		if p.pinProtocol == nil {
+			return nil, fmt.Errorf("profile %s: PIN/UV auth protocol %d is unknown", a.profile.Name, number)
+		}
 		if err := a.regenerate(p); err != nil {
 			return nil, err
 		}
+		s.protocols = append(s.protocols, p)
 	}
 	return s, a.resetTokens(s)
 }
@@ -52,7 +52,7 @@ const seriesTimeLimit = 30 * time.Second
 // section 6): getNextAssertion and the two enumerations of credential
 // management. One of the slices holds what is still to be told.
 type series struct {
-	origin uint32
+	origin origin
 	last   time.Time
 	token  *pinUVAuthToken // that authorized it, or nil
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
 
@@ -29,23 +28,20 @@ type Config struct {
 	// or when ctx ends, which is the time limit or a cancel. nil touches at
 	// once. It may call PowerCycle, but neither Exchange nor Close.
 	Presence func(ctx context.Context, r PresenceRequest) Presence
-	// MaxMsgSize is the length in bytes of the longest request; 0 means 7609,
-	// what CTAPHID can carry. Less than 1024 is not allowed.
+	// Profile is the key to be played; nil is [DefaultProfile].
+	Profile *Profile
+	// MaxMsgSize lowers the length in bytes of the longest request to what a
+	// door can carry; 0 leaves it to the profile. Less than 1024 is not allowed.
 	MaxMsgSize uint
-	// Transport is how the key is connected, as getInfo names it; "" is "usb".
-	Transport string
-	// MaxDiscoverable is how many discoverable credentials there is room for; 0
-	// means 100.
-	MaxDiscoverable uint
 }
 
-const (
-	hidMaxMsgSize          = 7609 // one initialization and 128 continuation packets
-	defaultMaxDiscoverable = 100
-)
+const hidMaxMsgSize = 7609 // one initialization and 128 continuation packets
 
-// transports are the names that getInfo may use (CTAP 2.2, section 6.4).
-var transports = []string{"usb", "nfc", "ble", "smart-card", "hybrid", "internal"}
+// How a request reaches the key, as getInfo names it (CTAP 2.2, section 6.4).
+const (
+	transportUSB = "usb"
+	transportNFC = "nfc"
+)
 
 // withDefaults fills in what was left open.
 func (c Config) withDefaults() (Config, error) {
@@ -61,20 +57,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Presence == nil {
 		c.Presence = touchedAtOnce
 	}
-	if c.MaxMsgSize == 0 {
-		c.MaxMsgSize = hidMaxMsgSize
+	if c.Profile == nil {
+		c.Profile = DefaultProfile()
 	}
-	if c.Transport == "" {
-		c.Transport = "usb"
-	}
-	if c.MaxDiscoverable == 0 {
-		c.MaxDiscoverable = defaultMaxDiscoverable
-	}
-	if c.MaxMsgSize < ctap2.DefaultMaxMsgSize {
+	if c.MaxMsgSize != 0 && c.MaxMsgSize < ctap2.DefaultMaxMsgSize {
 		return c, fmt.Errorf("simulator: MaxMsgSize is %d, at least %d needed", c.MaxMsgSize, ctap2.DefaultMaxMsgSize)
-	}
-	if !slices.Contains(transports, c.Transport) {
-		return c, fmt.Errorf("simulator: unknown transport %q", c.Transport)
 	}
 	return c, nil
 }
@@ -82,8 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 // An Authenticator is one simulated security key. It works on one command at a
 // time; others wait for their turn.
 type Authenticator struct {
-	config Config
-	turn   chan struct{} // holds the one token of whoever works
+	config  Config
+	profile *Profile
+	turn    chan struct{} // holds the one token of whoever works
 
 	// What the command at work uses.
 	state   *state
@@ -104,7 +92,7 @@ func New(c Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authenticator{config: c, turn: make(chan struct{}, 1)}
+	a := &Authenticator{config: c, profile: c.Profile, turn: make(chan struct{}, 1)}
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
@@ -151,8 +139,7 @@ func (a *Authenticator) Close() error {
 // status byte with its CBOR. When ctx ends while the key waits for a touch, the
 // command is cancelled and the error wraps context.Cause(ctx).
 func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
-	const noChannel = 0 // no HID channel has this number
-	answer, err := a.serve(ctx, noChannel, msg)
+	answer, err := a.serve(ctx, origin{transport: transportUSB}, msg)
 	if err == nil && ctx.Err() != nil && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
@@ -160,10 +147,9 @@ func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error
 }
 
 // exchange is Exchange for the doors, which can give no other answer than
-// bytes. origin is the channel that the request came on; a series of messages
-// cannot be continued from another one.
-func (a *Authenticator) exchange(ctx context.Context, origin uint32, msg []byte) []byte {
-	answer, err := a.serve(ctx, origin, msg)
+// bytes.
+func (a *Authenticator) exchange(ctx context.Context, from origin, msg []byte) []byte {
+	answer, err := a.serve(ctx, from, msg)
 	switch {
 	case err == nil:
 		return answer
@@ -173,8 +159,16 @@ func (a *Authenticator) exchange(ctx context.Context, origin uint32, msg []byte)
 	return []byte{byte(ctap2.ErrOther)}
 }
 
+// An origin is where a request came from. A series of messages cannot be
+// continued from another one.
+type origin struct {
+	door      any    // one value for each door; nil for Exchange
+	channel   uint32 // HID channel, 0 elsewhere
+	transport string // transportUSB or transportNFC
+}
+
 // serve waits for its turn and answers one request.
-func (a *Authenticator) serve(ctx context.Context, origin uint32, msg []byte) ([]byte, error) {
+func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
@@ -191,7 +185,7 @@ func (a *Authenticator) serve(ctx context.Context, origin uint32, msg []byte) ([
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return a.answer(ctx, origin, msg), nil
+	return a.answer(ctx, from, msg), nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,

@@ -125,7 +125,7 @@ func TestOneCommitPerCommand(t *testing.T) {
 
 // TestStorageRounds is STA-009 and STA-014: nothing is lost by and by.
 func TestStorageRounds(t *testing.T) {
-	k := manager(t, func(c *simulator.Config) { c.MaxDiscoverable = 1 })
+	k := manager(t, withRoomFor(1))
 	before, _ := k.storage.Load()
 	for range 50 {
 		made := k.add(testRP, "alice")

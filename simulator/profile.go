@@ -1,0 +1,101 @@
+package simulator
+
+import (
+	"slices"
+
+	"github.com/fidokey/fidokey/cose"
+	"github.com/fidokey/fidokey/ctap2"
+)
+
+// A Profile says which key the simulator plays: what it can do, its limits, and
+// what it does differently from the specification. An [Authenticator] does not
+// change it.
+type Profile struct {
+	Name    string
+	Purpose string // what to use it for, in a line
+	// GetInfo is what the key says fresh from the factory. Its options and
+	// extensions decide what the key can do. Members that change in use, such as
+	// the option clientPin or remainingDiscoverableCredentials, give the value
+	// that they start from.
+	GetInfo ctap2.GetInfoResponse
+}
+
+// firmwareVersion is 1.0.0.
+const firmwareVersion uint64 = 0x00010000
+
+// AAGUID names the model of the simulated key.
+var AAGUID = ctap2.AAGUID{0xf1, 0xd0, 0xce, 0x1f, 0x5e, 0x1f, 0x4b, 0x1d, 0x8a, 0x2c, 0x6b, 0x0d, 0x1e, 0x9a, 0x7c, 0x35}
+
+// DefaultProfile returns a new copy of the profile of a key for which nothing
+// else was asked.
+func DefaultProfile() *Profile {
+	return &Profile{
+		Name:    "default",
+		Purpose: "a CTAP 2.1 key with PIN, discoverable credentials and their management",
+		GetInfo: ctap2.GetInfoResponse{
+			Versions:   []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21},
+			Extensions: []string{extensionCredProtect, extensionHMACSecret},
+			AAGUID:     AAGUID,
+			Options: map[string]bool{
+				ctap2.OptionPlat:             false,
+				ctap2.OptionRK:               true,
+				ctap2.OptionClientPIN:        false,
+				ctap2.OptionUP:               true,
+				ctap2.OptionPINUVAuthToken:   true,
+				ctap2.OptionCredMgmt:         true,
+				ctap2.OptionMakeCredUVNotRqd: true,
+			},
+			MaxMsgSize:                       hidMaxMsgSize,
+			PINUVAuthProtocols:               []uint{2, 1},
+			MaxCredentialCountInList:         new(uint(20)),
+			MaxCredentialIDLength:            new(uint(maxCredentialIDLength)),
+			Transports:                       []string{transportUSB},
+			Algorithms:                       credentialParameters(cose.ES256, cose.EdDSA),
+			MinPINLength:                     new(uint(ctap2.DefaultMinPINLength)),
+			FirmwareVersion:                  new(firmwareVersion),
+			RemainingDiscoverableCredentials: new(uint(100)),
+			AttestationFormats:               []string{formatPacked},
+			MaxPINLength:                     new(uint(ctap2.MaxPINBytes)),
+		},
+	}
+}
+
+func credentialParameters(algorithms ...cose.Algorithm) []ctap2.CredentialParameters {
+	var params []ctap2.CredentialParameters
+	for _, alg := range algorithms {
+		params = append(params, ctap2.CredentialParameters{Algorithm: alg, Type: ctap2.PublicKeyType})
+	}
+	return params
+}
+
+// option returns the value that an option starts from, its default where the
+// key does not list it.
+func (p *Profile) option(id string) bool {
+	value, _ := p.GetInfo.Option(id)
+	return value
+}
+
+// supports reports whether the key lists an option at all: some are false while
+// what they stand for is there, and not set up.
+func (p *Profile) supports(id string) bool {
+	_, present := p.GetInfo.Option(id)
+	return present
+}
+
+// extension reports whether the key has an extension.
+func (p *Profile) extension(id string) bool { return slices.Contains(p.GetInfo.Extensions, id) }
+
+// algorithm reports whether the key makes credentials for an algorithm.
+func (p *Profile) algorithm(alg cose.Algorithm) bool {
+	return slices.ContainsFunc(p.GetInfo.Algorithms, func(c ctap2.CredentialParameters) bool {
+		return c.Algorithm == alg
+	})
+}
+
+// maxDiscoverable is how many discoverable credentials there is room for.
+func (p *Profile) maxDiscoverable() uint {
+	if n := p.GetInfo.RemainingDiscoverableCredentials; n != nil {
+		return *n
+	}
+	return 100
+}
