@@ -185,7 +185,7 @@ func (a *Authenticator) decryptNewPIN(p pinProtocol, secret, newPINEnc []byte) (
 	if len(pin) == paddedPINSize { // without a terminator it may have been longer
 		return nil, ctap2.ErrPINPolicyViolation
 	}
-	if !utf8.Valid(pin) || uint(utf8.RuneCount(pin)) < a.profile.GetInfo.MinPINCodePoints() {
+	if !utf8.Valid(pin) || uint(utf8.RuneCount(pin)) < a.minPINLength() {
 		return nil, ctap2.ErrPINPolicyViolation
 	}
 	return pin, nil

@@ -12,6 +12,9 @@ func (a *Authenticator) getInfo(*call) (*ctap2.GetInfoResponse, error) {
 	info := a.profile.GetInfo
 	info.Options = a.options()
 	info.MaxMsgSize = a.maxMsgSize()
+	if info.MinPINLength != nil {
+		info.MinPINLength = new(a.minPINLength())
+	}
 	if info.RemainingDiscoverableCredentials != nil {
 		info.RemainingDiscoverableCredentials = new(a.remaining())
 	}

@@ -28,7 +28,7 @@ type pinVectors struct {
 }
 
 func TestPINProtocolVectors(t *testing.T) {
-	key := &Authenticator{profile: DefaultProfile()}
+	key := &Authenticator{profile: DefaultProfile(), state: &state{}}
 	for name, p := range map[string]pinProtocol{
 		"pin-protocol-one": protocolOne{},
 		"pin-protocol-two": protocolTwo{},

@@ -22,6 +22,11 @@ type device struct {
 	PINRetries uint   `cbor:"4,keyasint"`
 	SignCount  uint32 `cbor:"5,keyasint"` // one counter for all credentials
 	NextSerial uint64 `cbor:"6,keyasint"` // for the next discoverable credential
+
+	// What authenticatorConfig sets; see config.go.
+	MinPINLength        uint     `cbor:"7,keyasint,omitempty"` // code points; 0: as in the profile
+	MinPINLengthRPIDs   []string `cbor:"8,keyasint,omitempty"`
+	PINComplexityPolicy bool     `cbor:"9,keyasint,omitempty"`
 }
 
 const masterKeySize = 32
