@@ -34,6 +34,12 @@ func newPINSetCmd(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
 	}
 	source.addFlags(cmd, "pin", "the PIN to set")
+	// It is the new PIN, too: whoever says so, as for "pin change", is understood.
+	source.addFlags(cmd, "new-pin", "the PIN to set")
+	for _, from := range []string{"file", "stdin", "env"} {
+		cmd.Flags().MarkHidden("new-pin-" + from)
+		cmd.MarkFlagsMutuallyExclusive("pin-"+from, "new-pin-"+from)
+	}
 	return cmd
 }
 
