@@ -96,11 +96,10 @@ func (o *registerOptions) check() error {
 }
 
 func runRegister(ctx context.Context, e *env, o *registerOptions) error {
-	key, err := e.openKey(ctx, e.prompt(&o.rp.pin, nil))
-	if err != nil {
-		return err
-	}
-	defer key.Close()
+	return e.withKey(ctx, e.prompt(&o.rp.pin, nil), func(key *openedKey) error { return e.register(ctx, key, o) })
+}
+
+func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) error {
 	info, err := key.Info(ctx)
 	if err != nil {
 		return err
