@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"unicode/utf8"
 
@@ -223,9 +222,9 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	made.Serial = a.state.device.NextSerial
 
 	c := change{device: a.state.device, put: []*credential{made}}
-	for _, old := range a.state.byRP[made.RPIDHash] {
-		if bytes.Equal(old.User.ID, made.User.ID) {
-			c.remove = append(c.remove, old)
+	if ofRP := a.state.byRP[made.RPIDHash]; ofRP != nil {
+		if old := ofRP.byUser[string(made.User.ID)]; old != nil {
+			c.remove = []*credential{old}
 		}
 	}
 	if len(c.remove) == 0 && a.remaining() == 0 {
