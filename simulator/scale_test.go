@@ -2,20 +2,22 @@ package simulator_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/fidokey/fidokey/simulator"
+	"github.com/fidokey/fidokey/transport/hid"
 )
 
 // TestCostStaysFlat: what a getAssertion costs, and each step of an
 // enumeration, does not grow with the number of credentials of the RP. It counts
 // allocations, which follow every copy of a list.
 func TestCostStaysFlat(t *testing.T) {
-	few, many := costWith(t, 100), costWith(t, 10_000)
+	few, many := costWith(t, 100), costWith(t, 2_000)
 	for step, allocations := range few {
 		if many[step] > allocations*1.5 {
-			t.Errorf("%s: %.0f allocations with 100 credentials, %.0f with 10000", step, allocations, many[step])
+			t.Errorf("%s: %.0f allocations with 100 credentials, %.0f with 2000", step, allocations, many[step])
 		}
 	}
 }
@@ -41,6 +43,41 @@ func costWith(t *testing.T, n uint) map[string]float64 {
 	measure("getAssertion of another RP", request(getAssertion, sign("7.example")))
 	measure("makeCredential", request(makeCredential, resident(testRP, "user 7")))
 	return cost
+}
+
+// TestThousandKeys: a thousand keys in one process, each with a door of its own
+// and a credential, take at most a mebibyte each.
+func TestThousandKeys(t *testing.T) {
+	const keys, limit = 1000, 1 << 20 // bytes for each
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	ids := map[string]bool{}
+	for range keys {
+		a, err := simulator.New(simulator.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		dev, err := hid.Open(t.Context(), simulator.NewHID(a).Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		answer, err := dev.Exchange(t.Context(), request(makeCredential, resident(testRP, "alice")))
+		if err != nil || answer[0] != ok {
+			t.Fatalf("%x, %v", answer, err)
+		}
+		ids[string(answer)] = true
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if used := (after.HeapAlloc - before.HeapAlloc) / keys; used > limit {
+		t.Errorf("%d bytes for each key, at most %d", used, limit)
+	}
+	if len(ids) != keys {
+		t.Errorf("%d different credentials of %d keys", len(ids), keys)
+	}
 }
 
 // BenchmarkManyCredentials is what TestCostStaysFlat counts, in time.
