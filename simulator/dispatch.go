@@ -54,8 +54,8 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 type handler func(a *Authenticator, c *call, params []byte) (body []byte, err error)
 
 var handlers = map[ctap2.Command]handler{
-	ctap2.CommandMakeCredential:       withParams(decodeMakeCredential, (*Authenticator).makeCredential),
-	ctap2.CommandGetAssertion:         withParams(decodeGetAssertion, (*Authenticator).getAssertion),
+	ctap2.CommandMakeCredential:       withProfile(decodeMakeCredential, (*Authenticator).makeCredential),
+	ctap2.CommandGetAssertion:         withProfile(decodeGetAssertion, (*Authenticator).getAssertion),
 	ctap2.CommandGetInfo:              withoutParams((*Authenticator).getInfo),
 	ctap2.CommandClientPIN:            withParams(decodeClientPIN, (*Authenticator).clientPIN),
 	ctap2.CommandReset:                withoutParams((*Authenticator).reset),
@@ -71,6 +71,21 @@ func withParams[Request, Response any](
 ) handler {
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
 		req, err := decode(params)
+		if err != nil {
+			return nil, err
+		}
+		return encode(decide(a, c, req))
+	}
+}
+
+// withProfile is withParams for the two commands that carry extensions: which
+// of them are read is up to the profile.
+func withProfile[Request, Response any](
+	decode func(p *Profile, params []byte) (*Request, error),
+	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
+) handler {
+	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
+		req, err := decode(a.profile, params)
 		if err != nil {
 			return nil, err
 		}

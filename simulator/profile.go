@@ -18,6 +18,13 @@ type Profile struct {
 	// the option clientPin or remainingDiscoverableCredentials, give the value
 	// that they start from.
 	GetInfo ctap2.GetInfoResponse
+
+	// CredProtect is the level of credentials for which makeCredential asks for
+	// none; 0 is level 1.
+	CredProtect uint
+	// MaxLargeBlob is the length in bytes of the longest blob that the largeBlob
+	// extension stores with a credential; 0 is 2048.
+	MaxLargeBlob uint
 }
 
 // firmwareVersion is 1.0.0.
