@@ -290,7 +290,7 @@ func (a *Authenticator) getTokenWithPermissions(c *call, req *clientPINRequest) 
 		return nil, ctap2.ErrInvalidParameter
 	}
 	// 4. Permissions for what this key does not have.
-	if permissions&refusedPermissions != 0 {
+	if permissions&knownPermissions&^a.grantable() != 0 {
 		return nil, ctap2.ErrUnauthorizedPermission
 	}
 	// 5. to 10. The PIN. 11. A change is never forced.
@@ -300,14 +300,21 @@ func (a *Authenticator) getTokenWithPermissions(c *call, req *clientPINRequest) 
 	}
 	// 12. There is no persistent token. 13. to 17. Unknown permissions are
 	// dropped.
-	return a.issueToken(c, p, secret, permissions&grantedPermissions, req.rpID)
+	return a.issueToken(c, p, secret, permissions&a.grantable(), req.rpID)
 }
 
-// The permissions of section 6.5.5.7 that this key knows.
-const (
-	grantedPermissions = ctap2.PermissionMC | ctap2.PermissionGA | ctap2.PermissionCM
-	refusedPermissions = ctap2.PermissionBE | ctap2.PermissionLBW | ctap2.PermissionACFG | ctap2.PermissionPCMR
-)
+// knownPermissions are those of section 6.5.5.7; other bits mean nothing.
+const knownPermissions = ctap2.PermissionMC | ctap2.PermissionGA | ctap2.PermissionCM |
+	ctap2.PermissionBE | ctap2.PermissionLBW | ctap2.PermissionACFG | ctap2.PermissionPCMR
+
+// grantable are the permissions for what this key has.
+func (a *Authenticator) grantable() ctap2.Permissions {
+	granted := ctap2.PermissionMC | ctap2.PermissionGA | ctap2.PermissionCM
+	if a.profile.option(ctap2.OptionLargeBlobs) {
+		granted |= ctap2.PermissionLBW
+	}
+	return granted
+}
 
 // enterPIN is steps 5 to 10 of the two subcommands that give tokens. Step 7 has
 // no display to ask for consent on.

@@ -43,10 +43,19 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 	}
 	c.command = ctap2.Command(msg[0])
 	handle, ok := handlers[c.command]
-	if !ok {
+	if !ok || !a.profile.offers(c.command) {
 		return nil, ctap2.ErrInvalidCommand
 	}
 	return handle(a, c, msg[1:])
+}
+
+// offers reports whether the key has a command.
+func (p *Profile) offers(command ctap2.Command) bool {
+	switch command {
+	case ctap2.CommandLargeBlobs:
+		return p.option(ctap2.OptionLargeBlobs)
+	}
+	return true
 }
 
 // A handler serves one command and returns the CBOR of its answer. An error
@@ -62,6 +71,7 @@ var handlers = map[ctap2.Command]handler{
 	ctap2.CommandGetNextAssertion:     withoutParams((*Authenticator).getNextAssertion),
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
+	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.

@@ -149,6 +149,9 @@ func fullRequests() map[byte]m {
 		credentialManagement: {
 			1: 7, 2: m{1: make([]byte, 32), 2: list[0], 3: user}, 3: 2, 4: make([]byte, 16),
 		},
+		largeBlobArray: {
+			1: 10, 2: make([]byte, 17), 3: 0, 4: 17, 5: make([]byte, 16), 6: 2,
+		},
 	}
 }
 
