@@ -63,6 +63,9 @@ type credentialManagementResponse struct {
 	PublicKey        *cose.Key         `cbor:"8,keyasint,omitempty"`
 	TotalCredentials uint              `cbor:"9,keyasint,omitempty"`
 	CredProtect      uint              `cbor:"10,keyasint,omitempty"`
+
+	LargeBlobKey      []byte `cbor:"11,keyasint,omitempty"`
+	ThirdPartyPayment *bool  `cbor:"12,keyasint,omitempty"` // of a key that has the extension
 }
 
 // credentialManagement is authenticatorCredentialManagement, CTAP 2.1 section
@@ -208,7 +211,7 @@ func (a *Authenticator) beginCredentials(c *call, req *credentialManagementReque
 	}
 	credentials := slices.Clone(ofRP.all)
 	slices.Reverse(credentials)
-	resp, err := describeCredential(credentials[0])
+	resp, err := a.describeCredential(credentials[0])
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +229,7 @@ func (a *Authenticator) nextCredential(c *call) (*credentialManagementResponse, 
 	if len(s.credentials) == 0 {
 		return nil, ctap2.ErrNotAllowed
 	}
-	resp, err := describeCredential(s.credentials[0])
+	resp, err := a.describeCredential(s.credentials[0])
 	if err != nil {
 		return nil, err
 	}
@@ -235,18 +238,23 @@ func (a *Authenticator) nextCredential(c *call) (*credentialManagementResponse, 
 	return resp, nil
 }
 
-func describeCredential(c *credential) (*credentialManagementResponse, error) {
+func (a *Authenticator) describeCredential(c *credential) (*credentialManagementResponse, error) {
 	key, err := c.publicKey()
 	if err != nil {
 		return nil, err
 	}
 	descriptor := c.descriptor()
-	return &credentialManagementResponse{
+	resp := &credentialManagementResponse{
 		User:         &c.User,
 		CredentialID: &descriptor,
 		PublicKey:    key,
 		CredProtect:  c.CredProtect,
-	}, nil
+		LargeBlobKey: c.LargeBlobKey,
+	}
+	if a.profile.extension(extensionThirdPartyPayment) {
+		resp.ThirdPartyPayment = &c.ThirdPartyPayment
+	}
+	return resp, nil
 }
 
 // deleteCredential is section 6.8.5.

@@ -14,21 +14,20 @@ type getAssertionRequest struct {
 	rpID              string
 	clientDataHash    []byte
 	allowList         []ctap2.Descriptor
-	hmacSecret        *hmacSecretInput
+	extensions        []assertionInput
 	options           ctap2.Options
 	pinUVAuthParam    []byte
 	pinUVAuthProtocol *uint64
 }
 
-func decodeGetAssertion(params []byte) (*getAssertionRequest, error) {
+func decodeGetAssertion(p *Profile, params []byte) (*getAssertionRequest, error) {
 	m, fault := decodeParams(params)
 	req := &getAssertionRequest{
 		rpID:           m.must(1).text(),
 		clientDataHash: m.must(2).bytesOf(sha256.Size, sha256.Size),
 		allowList:      decodeDescriptors(m.at(3)),
 	}
-	extensions := m.at(4).members()
-	req.hmacSecret = optional(extensions.at(extensionHMACSecret), decodeHMACSecret)
+	req.extensions = p.decodeAssertionInputs(m.at(4))
 	req.options = decodeOptions(m.at(5))
 	req.pinUVAuthParam = m.at(6).bytes()
 	req.pinUVAuthProtocol = optional(m.at(7), item.uint)
@@ -41,7 +40,8 @@ type assertion struct {
 	rpIDHash       rpIDHash
 	clientDataHash []byte
 	flags          ctap2.Flags
-	hmac           *hmacSalts // nil: not asked for
+	extensions     []assertionInput
+	listed         bool // there is an allowList
 	showUser       bool
 	showNames      bool
 }
@@ -105,13 +105,12 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 		s.flags |= ctap2.FlagUP
 	}
 	// 10. Extensions.
-	if req.hmacSecret != nil {
-		if s.hmac, err = a.openHMACSecret(req.hmacSecret, up); err != nil {
-			return nil, err
-		}
+	s.extensions, s.listed = req.extensions, len(req.allowList) > 0
+	if err := a.checkAssertionInputs(s); err != nil {
+		return nil, err
 	}
 	// 11. Of the credentials in an allowList any one will do.
-	if len(req.allowList) > 0 {
+	if s.listed {
 		return a.sign(s, found.next())
 	}
 	// 12. Without an allowList the newest comes first, and getNextAssertion
@@ -208,21 +207,16 @@ func (a *Authenticator) locate(allowList []ctap2.Descriptor, rp rpIDHash, uv boo
 
 // sign makes one answer. The counter is stored before the signature leaves.
 func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionResponse, error) {
-	outputs := map[string]any{}
-	if s.hmac != nil {
-		output, err := a.hmacSecretOutput(s.hmac, c, s.uv())
-		if err != nil {
+	n := &signing{assertion: s, credential: c, change: change{device: a.state.device}}
+	for _, input := range s.extensions {
+		if err := input.assert(a, n); err != nil {
 			return nil, err
 		}
-		if output != nil {
-			outputs[extensionHMACSecret] = output
-		}
 	}
-	counted := change{device: a.state.device}
-	if err := counted.device.countUp(); err != nil {
+	if err := n.change.device.countUp(); err != nil {
 		return nil, err
 	}
-	authData, err := authenticatorData(s.rpIDHash, s.flags, counted.device.SignCount, nil, outputs)
+	authData, err := authenticatorData(s.rpIDHash, s.flags, n.change.device.SignCount, nil, n.outputs.signed)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +224,7 @@ func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionRe
 	if err != nil {
 		return nil, err
 	}
-	if err := a.state.commit(counted); err != nil {
+	if err := a.state.commit(n.change); err != nil {
 		return nil, err
 	}
 	descriptor := c.descriptor()
@@ -239,6 +233,9 @@ func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionRe
 		AuthData:   authData,
 		Signature:  signature,
 		User:       s.user(c),
+
+		LargeBlobKey:             n.outputs.largeBlobKey,
+		UnsignedExtensionOutputs: n.outputs.unsigned,
 	}, nil
 }
 

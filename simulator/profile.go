@@ -28,6 +28,12 @@ type Profile struct {
 	// Disputes are the answers about which keys differ; the zero value follows
 	// the specification.
 	Disputes Disputes
+	// CredProtect is the level of credentials for which makeCredential asks for
+	// none; 0 is level 1.
+	CredProtect uint
+	// MaxLargeBlob is the length in bytes of the longest blob that the largeBlob
+	// extension stores with a credential; 0 is 2048.
+	MaxLargeBlob uint
 }
 
 // firmwareVersion is 1.0.0.

@@ -63,6 +63,8 @@ type state struct {
 	device  device
 	byID    map[string]*credential // the discoverable credentials
 	byRP    map[rpIDHash]*rpCredentials
+
+	largeBlobs []byte // the serialized array; never written to
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -72,6 +74,7 @@ type rpIDHash = [sha256.Size]byte
 const (
 	deviceRecord     = "device"
 	credentialPrefix = "credential/" // and the ID in hexadecimal
+	largeBlobsRecord = "large-blobs" // not there: the initial array
 )
 
 func credentialRecord(c *credential) string { return credentialPrefix + hex.EncodeToString(c.ID) }
@@ -86,6 +89,8 @@ func (a *Authenticator) loadState() error {
 		storage: a.config.Storage,
 		byID:    map[string]*credential{},
 		byRP:    map[rpIDHash]*rpCredentials{},
+
+		largeBlobs: initialLargeBlobs(),
 	}
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
@@ -103,6 +108,9 @@ func (s *state) load(records map[string][]byte) error {
 	}
 	if len(s.device.MasterKey) != masterKeySize {
 		return fmt.Errorf("stored record %q: master key of %d bytes", deviceRecord, len(s.device.MasterKey))
+	}
+	if array := records[largeBlobsRecord]; array != nil {
+		s.largeBlobs = array
 	}
 	var credentials []*credential
 	for name, record := range records {
@@ -135,6 +143,8 @@ type change struct {
 	device device        // as it is afterwards
 	remove []*credential // before put
 	put    []*credential // new ones, or new versions with the same ID
+
+	largeBlobs []byte // nil: as they are
 }
 
 // commit stores a change as one transaction. With an error nothing has changed,
@@ -151,6 +161,9 @@ func (s *state) commit(c change) error {
 		}
 		records[credentialRecord(credential)] = record
 	}
+	if c.largeBlobs != nil {
+		records[largeBlobsRecord] = c.largeBlobs
+	}
 	record, err := ctapcbor.Marshal(c.device)
 	if err != nil {
 		return err
@@ -161,6 +174,9 @@ func (s *state) commit(c change) error {
 	}
 
 	s.device = c.device
+	if c.largeBlobs != nil {
+		s.largeBlobs = c.largeBlobs
+	}
 	for _, credential := range c.remove {
 		s.remove(credential)
 	}
