@@ -59,6 +59,9 @@ func (a *Authenticator) clientPIN(c *call, req *clientPINRequest) (*ctap2.Client
 	case ctap2.GetPINToken:
 		return a.getPINToken(c, req)
 	case ctap2.GetPINUVAuthTokenUsingPINWithPermissions:
+		if !a.profile.option(ctap2.OptionPINUVAuthToken) {
+			return nil, ctap2.ErrInvalidSubcommand
+		}
 		return a.getTokenWithPermissions(c, req)
 	}
 	return nil, ctap2.ErrInvalidSubcommand
@@ -266,7 +269,7 @@ func (a *Authenticator) getPINToken(c *call, req *clientPINRequest) (*ctap2.Clie
 		return nil, err
 	}
 	// 12. to 15. The first makeCredential or getAssertion binds the RP ID.
-	return a.issueToken(c, p, secret, ctap2.PermissionMC|ctap2.PermissionGA, nil)
+	return a.issueToken(c, p, secret, a.profile.legacyPermissions(), nil)
 }
 
 // getTokenWithPermissions is getPinUvAuthTokenUsingPinWithPermissions, section

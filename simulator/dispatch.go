@@ -43,7 +43,7 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 	}
 	c.command = ctap2.Command(msg[0])
 	handle, ok := handlers[c.command]
-	if !ok {
+	if !ok || !a.profile.offers(c.command) {
 		return nil, ctap2.ErrInvalidCommand
 	}
 	return handle(a, c, msg[1:])
@@ -62,6 +62,8 @@ var handlers = map[ctap2.Command]handler{
 	ctap2.CommandGetNextAssertion:     withoutParams((*Authenticator).getNextAssertion),
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
+
+	commandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.
