@@ -76,7 +76,11 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextRP(c)
 	case enumerateCredentialsGetNextCredential:
 		return a.nextCredential(c)
-	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential, updateUserInformation:
+	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
+	case updateUserInformation:
+		if c.command == commandCredentialManagementPreview { // it came later
+			return nil, ctap2.ErrInvalidSubcommand
+		}
 	default:
 		return nil, ctap2.ErrInvalidSubcommand
 	}

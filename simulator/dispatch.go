@@ -60,8 +60,10 @@ func (p *Profile) offers(command ctap2.Command) bool {
 		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
 	case ctap2.CommandLargeBlobs:
 		return p.option(ctap2.OptionLargeBlobs)
+	case commandCredentialManagementPreview:
+		return p.option(ctap2.OptionCredMgmtPreview)
 	}
-	return true
+	return p.speaksCTAP2()
 }
 
 // A handler serves one command and returns the CBOR of its answer. An error
@@ -78,6 +80,8 @@ var handlers = map[ctap2.Command]handler{
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
 	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
+
+	commandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.

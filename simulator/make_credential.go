@@ -158,7 +158,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 		return nil, err
 	}
 	// 19. Attestation.
-	attested, err := attestedCredentialData(c)
+	attested, err := attestedCredentialData(c, a.profile.GetInfo.AAGUID)
 	if err != nil {
 		return nil, err
 	}
