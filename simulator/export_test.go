@@ -14,3 +14,9 @@ func (a *Authenticator) ExchangeOverNFC(ctx context.Context, msg []byte) []byte 
 
 // OpenFileWithin is OpenFile with another time limit for the lock.
 var OpenFileWithin = openFile
+
+// TellsPINPolicyTo reports whom the key tells about its PIN policy.
+func (a *Authenticator) TellsPINPolicyTo(rpID string) bool { return a.tellsPINPolicyTo(rpID) }
+
+// EncryptIdentity makes the encrypted members of getInfo.
+var EncryptIdentity = encryptIdentity

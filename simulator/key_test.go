@@ -24,8 +24,10 @@ const (
 	clientPIN            = 0x06
 	reset                = 0x07
 	getNextAssertion     = 0x08
+	bioEnrollment        = 0x09
 	credentialManagement = 0x0a
 	selection            = 0x0b
+	config               = 0x0d
 )
 
 // Status bytes.
@@ -38,6 +40,7 @@ const (
 	invalidCBOR            = 0x12
 	missingParameter       = 0x14
 	limitExceeded          = 0x15
+	fpDatabaseFull         = 0x17
 	credentialExcluded     = 0x19
 	unsupportedAlgorithm   = 0x26
 	operationDenied        = 0x27

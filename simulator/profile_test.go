@@ -18,6 +18,21 @@ func withProfile(edits ...func(p *simulator.Profile)) func(c *simulator.Config) 
 	}
 }
 
+// full23 has a key play the profile of that name with changes.
+func full23(edits ...func(p *simulator.Profile)) func(c *simulator.Config) {
+	return func(c *simulator.Config) {
+		c.Profile = simulator.Full23()
+		for _, edit := range edits {
+			edit(c.Profile)
+		}
+	}
+}
+
+// withExtensions adds extensions to a profile.
+func withExtensions(names ...string) func(p *simulator.Profile) {
+	return func(p *simulator.Profile) { p.GetInfo.Extensions = append(p.GetInfo.Extensions, names...) }
+}
+
 // withOption sets an option of a profile.
 func withOption(id string, value bool) func(p *simulator.Profile) {
 	return func(p *simulator.Profile) {
