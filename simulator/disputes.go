@@ -25,4 +25,12 @@ type Disputes struct {
 	RKInGetAssertion    ctap2.Status // option rk in getAssertion: UNSUPPORTED_OPTION; INVALID_OPTION
 	TouchTimeout        ctap2.Status // nobody touched the key: OPERATION_DENIED; USER_ACTION_TIMEOUT
 	TouchTimeoutNFC     ctap2.Status // the same through a card's field: as TouchTimeout; UP_REQUIRED
+
+	// authenticatorConfig, reset and credentialManagement.
+
+	UnknownConfigCommand   ctap2.Status // subcommand of authenticatorConfig that the key does not have: INVALID_SUBCOMMAND; INVALID_PARAMETER
+	AlwaysUVOffUnprotected ctap2.Status // alwaysUv off again on a key that is not protected: OK; PUAT_REQUIRED
+	MinPINLengthTooLong    ctap2.Status // minimum PIN length above the maximum: PIN_POLICY_VIOLATION; INVALID_PARAMETER
+	ResetTransport         ctap2.Status // reset over a transport that is not for it: OPERATION_DENIED; NOT_ALLOWED, INVALID_COMMAND
+	EmptyEnumerateRPs      bool         // enumerateRPsBegin on an empty key: NO_CREDENTIALS; true: OK with totalRPs 0
 }

@@ -11,6 +11,7 @@ import (
 // switch is in the tests of the commands.
 func TestDisputes(t *testing.T) {
 	pin := func(k *key) { k.setPIN(testPIN) }
+	force := func(k *key) { k.setPIN(testPIN); k.configure(3, m{3: true}) }
 	param := with(with(creation(), make([]byte, 32), 8), 2, 9)
 	for _, c := range []struct {
 		name    string
@@ -29,6 +30,10 @@ func TestDisputes(t *testing.T) {
 			clientPIN, func(k *key) any { return k.agree(2).setPINParams(padded("5678")[:32]) }, pinPolicyViolation},
 		{"token without a PIN", func(d *simulator.Disputes) { d.TokenWithoutPIN = ctap2.ErrPUATRequired }, nil, nil,
 			clientPIN, func(k *key) any { return k.agree(2).tokenParams(testPIN) }, puatRequired},
+		{"getPinToken while a change is forced", func(d *simulator.Disputes) { d.TokenWhileForced = ctap2.ErrPINPolicyViolation }, nil, force,
+			clientPIN, func(k *key) any { return k.agree(2).tokenParams(testPIN) }, pinPolicyViolation},
+		{"token with permissions while a change is forced", func(d *simulator.Disputes) { d.PermissionsForced = ctap2.ErrPINInvalid }, nil, force,
+			clientPIN, func(k *key) any { return with(with(k.agree(2).tokenParams(testPIN), 9, 2), permCM, 9) }, pinInvalid},
 		{"unknown permissions", func(d *simulator.Disputes) { d.UnknownPermissions = ctap2.ErrUnauthorizedPermission }, nil, pin,
 			clientPIN, func(k *key) any { return with(with(k.agree(2).tokenParams(testPIN), 9, 2), 0x84, 9) }, unauthorizedPermission},
 		{"which key", func(d *simulator.Disputes) { d.WhichKey = ctap2.ErrPINAuthInvalid }, nil, pin,
@@ -38,6 +43,15 @@ func TestDisputes(t *testing.T) {
 		{"alwaysUv without a PIN", func(d *simulator.Disputes) { d.AlwaysUVUnprotected = ctap2.ErrPINNotSet },
 			withOption("alwaysUv", true), nil,
 			makeCredential, func(*key) any { return creation() }, pinNotSet},
+		{"alwaysUv off without a PIN", func(d *simulator.Disputes) { d.AlwaysUVOffUnprotected = ctap2.ErrPUATRequired },
+			withOption("alwaysUv", true), nil,
+			config, func(*key) any { return m{1: 2} }, puatRequired},
+		{"unknown config subcommand", func(d *simulator.Disputes) { d.UnknownConfigCommand = ctap2.ErrInvalidParameter }, nil, nil,
+			config, func(*key) any { return m{1: 0x7f} }, invalidParameter},
+		{"minimum above the maximum", func(d *simulator.Disputes) { d.MinPINLengthTooLong = ctap2.ErrInvalidParameter }, nil, nil,
+			config, func(*key) any { return m{1: 3, 2: m{1: 64}} }, invalidParameter},
+		{"no RPs", func(d *simulator.Disputes) { d.EmptyEnumerateRPs = true }, nil, pin,
+			credentialManagement, func(k *key) any { return k.token(2, permCM, "").manage(2, nil) }, ok},
 		{"incomplete algorithm", func(d *simulator.Disputes) { d.IncompleteAlgorithm = ctap2.ErrMissingParameter }, nil, nil,
 			makeCredential, func(*key) any { return with(creation(), []any{m{"alg": -7}}, 4) }, missingParameter},
 		{"rk in getAssertion", func(d *simulator.Disputes) { d.RKInGetAssertion = ctap2.ErrInvalidOption }, nil, nil,
@@ -53,7 +67,7 @@ func TestDisputes(t *testing.T) {
 			makeCredential, func(*key) any { return creation() }, operationDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := newKey(t, withProfile(func(p *simulator.Profile) {
+			k := newKey(t, full23(func(p *simulator.Profile) {
 				if c.profile != nil {
 					c.profile(p)
 				}
@@ -62,7 +76,13 @@ func TestDisputes(t *testing.T) {
 			if c.start != nil {
 				c.start(k)
 			}
-			k.refuses(c.want, c.command, c.params(k))
+			status, reply := k.send(request(c.command, c.params(k)))
+			if status != c.want {
+				t.Errorf("status %#02x, want %#02x", status, c.want)
+			}
+			if status == ok && reply[5] != uint64(0) { // enumerateRPsBegin on an empty key
+				t.Errorf("reply %v", reply)
+			}
 		})
 	}
 }

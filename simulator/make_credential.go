@@ -92,9 +92,9 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	if a.protected() && auth == nil && !cl.builtIn && (made.rk || !a.makeCredUVNotRqd()) {
 		return nil, a.errNotVerified()
 	}
-	// 9. Enterprise attestation is not supported.
-	if req.enterpriseAttestation != nil {
-		return nil, ctap2.ErrInvalidParameter
+	// 9. Enterprise attestation.
+	if made.enterprise, err = a.enterpriseAttestation(req.enterpriseAttestation, req.rp.ID); err != nil {
+		return nil, err
 	}
 	// 10. Without verification there is nothing to do in step 11.
 	// 11. Verify the user.
@@ -128,6 +128,8 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
+	// enterprise grants an attestation that may identify the key.
+	enterprise bool
 }
 
 // create is steps 15 to 19.
@@ -172,6 +174,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	}
 	resp.LargeBlobKey = r.outputs.largeBlobKey
 	resp.UnsignedExtensionOutputs = r.outputs.unsigned
+	resp.EnterpriseAttestation = made.enterprise && resp.Format != formatNone
 	return resp, nil
 }
 
@@ -253,6 +256,9 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 		return ctap2.ErrKeyStoreFull
 	}
 	c.device.NextSerial++
+	if err := a.renewCredStoreState(&c.device); err != nil {
+		return err
+	}
 	if err := c.device.countUp(); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,25 @@ func withProfile(edits ...func(p *simulator.Profile)) func(c *simulator.Config) 
 		for _, edit := range edits {
 			edit(c.Profile)
 		}
+	}
+}
+
+// full23 has a key play the profile of that name with changes.
+func full23(edits ...func(p *simulator.Profile)) func(c *simulator.Config) {
+	return func(c *simulator.Config) {
+		c.Profile = simulator.Full23()
+		for _, edit := range edits {
+			edit(c.Profile)
+		}
+	}
+}
+
+// withoutExtensions takes extensions out of a profile.
+func withoutExtensions(names ...string) func(p *simulator.Profile) {
+	return func(p *simulator.Profile) {
+		p.GetInfo.Extensions = slices.DeleteFunc(slices.Clone(p.GetInfo.Extensions), func(name string) bool {
+			return slices.Contains(names, name)
+		})
 	}
 }
 

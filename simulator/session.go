@@ -10,12 +10,15 @@ import (
 // session is what a power cycle forgets.
 type session struct {
 	poweredUp time.Time
+	busy      bool // a command other than getInfo came
 	// protocols are in the order of preference.
 	protocols []*pinSession
 	// pinMismatches counts wrong PINs in a row.
 	pinMismatches int
 	// series is what the next command may continue, or nil.
 	series *series
+	// enrollment is the one that runs, or nil.
+	enrollment *enrollment
 }
 
 // powerUp starts a session at a time.

@@ -39,6 +39,7 @@ func (b *breaking) dump(t *testing.T) map[string][]byte {
 
 // TestFailingStorage: a command whose change cannot be stored changes nothing.
 func TestFailingStorage(t *testing.T) {
+	template := func(k *key) any { return k.enroll(4, nil)[7].([]any)[0].(m)[uint64(1)] }
 	for _, c := range []struct {
 		name    string
 		message func(k *key, alice created) []byte
@@ -63,14 +64,40 @@ func TestFailingStorage(t *testing.T) {
 			return request(credentialManagement,
 				k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
 		}},
+		{"config", func(k *key, _ created) []byte {
+			return request(config, k.token(2, permACFG, "").configure(3, m{1: 6, 3: true, 4: true}))
+		}},
+		{"alwaysUv", func(k *key, _ created) []byte {
+			return request(config, k.token(2, permACFG, "").configure(2, nil))
+		}},
+		{"enroll", func(k *key, _ created) []byte {
+			k.lay(simulator.Sample{Finger: "index"})
+			return request(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
+		}},
+		{"rename template", func(k *key, _ created) []byte {
+			params := m{1: template(k), 2: "x"}
+			return request(bioEnrollment, k.token(2, permBE, "").enroll(5, params))
+		}},
+		{"remove template", func(k *key, _ created) []byte {
+			params := m{1: template(k)}
+			return request(bioEnrollment, k.token(2, permBE, "").enroll(6, params))
+		}},
+		{"right finger", func(k *key, _ created) []byte {
+			k.lay(simulator.Sample{Finger: "thumb"})
+			return request(makeCredential, with(creation(), true, uvTrue...))
+		}},
+		{"persistent token", func(k *key, _ created) []byte {
+			return request(clientPIN, with(with(k.agree(2).tokenParams(testPIN), 9, 2), permPCMR, 9))
+		}},
 		{"reset", func(*key, created) []byte { return []byte{reset} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			storage := &breaking{Storage: simulator.NewMemory()}
 			k := &key{T: t, clock: newClock()}
-			k.plugIn(storage)
+			k.plugIn(storage, full23(func(p *simulator.Profile) { p.Fingerprints.Samples = 1 }))
 			k.setPIN(testPIN)
 			alice := k.add(testRP, "alice")
+			k.enrollFinger("thumb")
 			message := c.message(k, alice)
 			before, info := storage.dump(t), k.ok(getInfo, nil)
 
@@ -104,7 +131,7 @@ func TestFailingStorage(t *testing.T) {
 func TestOneCommitPerCommand(t *testing.T) {
 	storage := &breaking{Storage: simulator.NewMemory()}
 	k := &key{T: t, clock: newClock()}
-	k.plugIn(storage)
+	k.plugIn(storage, full23())
 	commits := func(what string, want int, run func()) {
 		t.Helper()
 		storage.commits = 0
@@ -119,6 +146,18 @@ func TestOneCommitPerCommand(t *testing.T) {
 	commits("setPIN", 1, func() { k.setPIN(testPIN) })
 	commits("wrong PIN", 1, func() { k.enterPIN("0000") })
 	commits("right PIN", 2, func() { k.enterPIN(testPIN) })
+	k.enrollFinger(simulator.DefaultFinger)
+	acfg := k.token(2, permACFG, "")
+	commits("wrong finger", 3, func() {
+		k.lay(wrongFinger)
+		k.refuses(puatRequired, makeCredential, with(creation(), true, uvTrue...))
+	})
+	commits("right finger and create", 3, func() {
+		k.lay(rightFinger)
+		k.create(with(creation(), true, uvTrue...))
+	})
+	commits("toggle", 1, func() { k.ok(config, acfg.configure(2, nil)) })
+	commits("all of setMinPINLength", 1, func() { k.ok(config, acfg.configure(3, m{1: 6, 3: true, 4: true})) })
 	commits("reset", 1, func() { k.ok(reset, nil) })
 	commits("questions", 0, func() { k.ok(getInfo, nil); k.retries(); k.agree(1) })
 }
