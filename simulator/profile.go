@@ -19,6 +19,9 @@ type Profile struct {
 	// that they start from.
 	GetInfo ctap2.GetInfoResponse
 
+	// Attestation is how the key vouches for new credentials, in the formats of
+	// GetInfo.
+	Attestation Attestation
 	// CredProtect is the level of credentials for which makeCredential asks for
 	// none; 0 is level 1.
 	CredProtect uint

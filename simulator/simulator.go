@@ -30,6 +30,10 @@ type Config struct {
 	Presence func(ctx context.Context, r PresenceRequest) Presence
 	// Profile is the key to be played; nil is [DefaultProfile].
 	Profile *Profile
+	// Attestation signs in place of the generated chain for a profile with
+	// [AttestationChain], and EnterpriseAttestation where enterprise attestation
+	// is granted.
+	Attestation, EnterpriseAttestation *AttestationKey
 	// MaxMsgSize lowers the length in bytes of the longest request to what a
 	// door can carry; 0 leaves it to the profile. Less than 1024 is not allowed.
 	MaxMsgSize uint
