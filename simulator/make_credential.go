@@ -146,7 +146,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg
-	if c.PrivateKey, err = a.newPrivateKey(made.alg); err != nil {
+	if c.Seed, err = a.newSeed(made.alg); err != nil {
 		return nil, err
 	}
 	if made.rk {
@@ -160,15 +160,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 		return nil, err
 	}
 	// 19. Attestation.
-	attested, err := attestedCredentialData(c, a.profile.GetInfo.AAGUID)
-	if err != nil {
-		return nil, err
-	}
-	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, r.outputs.signed)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := attest(c, authData, req.clientDataHash, req.attestationFormats)
+	resp, err := a.attest(r, req)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,9 @@ type Profile struct {
 	// getInfo, ResetAnytime for one that has no time limit for it.
 	ResetFirst   bool `json:"resetFirst,omitempty"`
 	ResetAnytime bool `json:"resetAnytime,omitempty"`
+	// Attestation is how the key vouches for new credentials, in the formats of
+	// GetInfo.
+	Attestation Attestation `json:"attestation,omitzero"`
 	// CredProtect is the level of credentials for which makeCredential asks for
 	// none; 0 is level 1.
 	CredProtect uint `json:"credProtect,omitempty"`

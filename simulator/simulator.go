@@ -32,6 +32,10 @@ type Config struct {
 	Finger func(ctx context.Context, r FingerRequest) Sample
 	// Profile is the key to be played; nil is [DefaultProfile].
 	Profile *Profile
+	// Attestation signs in place of the generated chain for a profile with
+	// [AttestationChain], and EnterpriseAttestation where enterprise attestation
+	// is granted.
+	Attestation, EnterpriseAttestation *AttestationKey
 	// MaxMsgSize lowers the length in bytes of the longest request to what a
 	// door can carry; 0 leaves it to the profile. Less than 1024 is not allowed.
 	MaxMsgSize uint
@@ -102,6 +106,12 @@ func New(c Config) (*Authenticator, error) {
 	a.power.changed = make(chan struct{})
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	if a.profile.Attestation == AttestationChain {
+		// Drawn now, so that no command has to commit twice.
+		if _, err := a.attestationSeed(); err != nil {
+			return nil, fmt.Errorf("simulator: %w", err)
+		}
 	}
 	if err := a.powerUp(c.Clock.Now()); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
