@@ -62,10 +62,10 @@ type Profile struct {
 // A FingerprintSensor is what getFingerprintSensorInfo describes, CTAP 2.1
 // section 6.7.3, and how many fingers it knows.
 type FingerprintSensor struct {
-	Kind         FingerprintKind // 0 is FingerprintTouch
-	Samples      uint            // good ones that an enrollment takes; 0 is 4
-	MaxTemplates uint            // 0 is 5
-	MaxNameBytes uint            // of a template's friendly name; 0 is 64
+	Kind         FingerprintKind `json:"kind,omitempty"`         // 0 is FingerprintTouch
+	Samples      uint            `json:"samples,omitempty"`      // good ones that an enrollment takes; 0 is 4
+	MaxTemplates uint            `json:"maxTemplates,omitempty"` // 0 is 5
+	MaxNameBytes uint            `json:"maxNameBytes,omitempty"` // of a template's friendly name; 0 is 64
 }
 
 // FingerprintKind is how a finger meets the sensor.
@@ -81,9 +81,9 @@ const (
 type EnterpriseAttestation struct {
 	// RPIDs are set by the vendor; without any the key has no vendor-facilitated
 	// enterprise attestation.
-	RPIDs []string
+	RPIDs []string `json:"rpIds,omitempty"`
 	// PlatformManaged leaves the choice to the platform's policy.
-	PlatformManaged bool
+	PlatformManaged bool `json:"platformManaged,omitempty"`
 }
 
 // firmwareVersion is 1.0.0.
@@ -96,7 +96,7 @@ var AAGUID = ctap2.AAGUID{0xf1, 0xd0, 0xce, 0x1f, 0x5e, 0x1f, 0x4b, 0x1d, 0x8a, 
 // else was asked.
 func DefaultProfile() *Profile {
 	return &Profile{
-		Name:    defaultProfileName,
+		Name:    "default",
 		Purpose: "a CTAP 2.1 key with PIN, discoverable credentials and their management",
 		GetInfo: ctap2.GetInfoResponse{
 			Versions:   []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21},
@@ -130,7 +130,8 @@ func DefaultProfile() *Profile {
 // package knows.
 func Full23() *Profile {
 	p := DefaultProfile()
-	p.Name, p.Purpose = "full23", "a CTAP 2.3 key with PIN, fingerprint sensor and all that can be configured"
+	p.Name, p.Purpose = "ctap-2.3", "all of CTAP 2.3, with a fingerprint sensor"
+	p.GetInfo.AAGUID[15] = 0x23
 	p.EncIdentifier, p.EncCredStoreState = true, true
 	p.EnterpriseAttestation = EnterpriseAttestation{RPIDs: []string{"enterprise.example"}, PlatformManaged: true}
 	info := &p.GetInfo

@@ -25,8 +25,10 @@ var (
 		extensionCredProtect, extensionHMACSecret, extensionHMACSecretMC, extensionCredBlob, extensionLargeBlobKey,
 		extensionLargeBlob, extensionMinPINLength, extensionPINComplexityPolicy, extensionThirdPartyPayment, extensionUVM,
 	}
-	supportedFormats    = []string{formatPacked}
-	supportedAlgorithms = []cose.Algorithm{cose.ES256, cose.EdDSA}
+	supportedFormats    = []string{formatPacked, formatU2F}
+	supportedAlgorithms = []cose.Algorithm{
+		cose.ES256, cose.ES384, cose.ES512, cose.EdDSA, cose.ES256K, cose.RS256, cose.MLDSA44, cose.MLDSA65, cose.MLDSA87,
+	}
 	supportedTransports = []string{transportUSB, transportNFC}
 )
 
