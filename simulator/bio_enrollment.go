@@ -130,11 +130,15 @@ func (a *Authenticator) authorizeEnrollment(req *bioEnrollmentRequest) error {
 	if req.friendlyName != nil && uint(len(*req.friendlyName)) > a.profile.Fingerprints.maxNameBytes() {
 		return ctap2.ErrInvalidLength
 	}
-	message := slices.Concat([]byte{modalityFingerprint, byte(*req.subCommand)}, req.rawParams)
-	if !p.authorizes(message, req.pinUVAuthParam, ctap2.PermissionBE) {
+	if !p.authorizes(req.message(), req.pinUVAuthParam, ctap2.PermissionBE) {
 		return ctap2.ErrPINAuthInvalid
 	}
 	return nil
+}
+
+// message is what pinUvAuthParam authenticates.
+func (req *bioEnrollmentRequest) message() []byte {
+	return slices.Concat([]byte{modalityFingerprint, byte(*req.subCommand)}, req.rawParams)
 }
 
 func (req *bioEnrollmentRequest) hasMandatoryParams() bool {

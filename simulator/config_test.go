@@ -171,6 +171,12 @@ func TestSetMinPINLength(t *testing.T) {
 	if k.enterPIN("123456") != ok || forced(k) != false {
 		t.Error("CFG-020: a change is forced")
 	}
+	p := k.agree(2)
+	params := with(with(with(p.tokenParams("123456"), 9, 2), permACFG, 9), testRP, 10)
+	acfg := token{2, p.decrypt(k.ok(clientPIN, params)[2].([]byte))}
+	for range 2 { // without a forced change the token stays
+		k.ok(config, acfg.configure(3, m{1: 6}))
+	}
 	k.PowerCycle()
 	if length(k) != uint64(6) {
 		t.Error("STA-013: minPINLength is lost")

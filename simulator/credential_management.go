@@ -289,6 +289,7 @@ func (a *Authenticator) deleteCredential(req *credentialManagementRequest) error
 	if err := a.renewCredStoreState(&deleted.device); err != nil {
 		return err
 	}
+	a.session.series = nil // it may have what is deleted now
 	return a.state.commit(deleted)
 }
 

@@ -15,14 +15,17 @@ type call struct {
 	command ctap2.Command
 	first   bool // no other command but getInfo came since power-up
 	// series is what the last command left to be continued. The session has
-	// forgotten it already: any command but the next of the series ends it.
+	// forgotten it already, unless a dispute lets it go on: any command but the
+	// next of the series ends it.
 	series *series
 }
 
 // answer decodes, decides and encodes.
 func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []byte {
 	c := &call{ctx: ctx, origin: from, series: a.session.series}
-	a.session.series = nil
+	if !a.profile.Disputes.SeriesGoesOn {
+		a.session.series = nil
+	}
 	a.session.observeTokens(a.config.Clock.Now())
 	body, err := a.dispatch(c, msg)
 	if err != nil {
@@ -109,7 +112,7 @@ func withParams[Request, Response any](
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
 		req, err := decode(params)
 		if err != nil {
-			return nil, err
+			return nil, a.profile.Disputes.status(err)
 		}
 		return encode(decide(a, c, req))
 	}

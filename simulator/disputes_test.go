@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
@@ -52,6 +53,16 @@ func TestDisputes(t *testing.T) {
 			config, func(*key) any { return m{1: 3, 2: m{1: 64}} }, invalidParameter},
 		{"no RPs", func(d *simulator.Disputes) { d.EmptyEnumerateRPs = true }, nil, pin,
 			credentialManagement, func(k *key) any { return k.token(2, permCM, "").manage(2, nil) }, ok},
+		{"rp without id", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 2, "id") }, invalidCBOR},
+		{"user without id", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 3, "id") }, invalidCBOR},
+		{"descriptor without type", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrCBORUnexpectedType }, nil, nil,
+			getAssertion, func(*key) any { return without(sign(testRP, []byte{1}), 3, 0, "type") }, unexpectedType},
+		{"rp missing altogether", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 2) }, missingParameter},
+		{"user.id of 65 bytes", func(d *simulator.Disputes) { d.WrongLength = ctap2.ErrLimitExceeded }, nil, nil,
+			makeCredential, func(*key) any { return with(creation(), make([]byte, 65), 3, "id") }, limitExceeded},
 		{"incomplete algorithm", func(d *simulator.Disputes) { d.IncompleteAlgorithm = ctap2.ErrMissingParameter }, nil, nil,
 			makeCredential, func(*key) any { return with(creation(), []any{m{"alg": -7}}, 4) }, missingParameter},
 		{"rk in getAssertion", func(d *simulator.Disputes) { d.RKInGetAssertion = ctap2.ErrInvalidOption }, nil, nil,
@@ -85,4 +96,41 @@ func TestDisputes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSeriesGoesOn: other commands, other channels and a long pause between.
+func TestSeriesGoesOn(t *testing.T) {
+	k := manager(t, full23(func(p *simulator.Profile) { p.Disputes.SeriesGoesOn, p.Disputes.EnumerationLast = true, true }))
+	for _, rpID := range []string{testRP, "b.example", "c.example"} {
+		k.add(rpID, "alice")
+	}
+	k.add(testRP, "bob")
+	persistent := k.token(2, permPCMR, "")
+	k.ok(credentialManagement, persistent.manage(2, nil))
+	k.ok(getInfo, nil)
+	k.clock.Advance(31 * time.Second)
+	k.ok(credentialManagement, m{1: 3})
+	if answer := k.ExchangeFrom(t.Context(), 7, request(credentialManagement, m{1: 3})); answer[0] != ok {
+		t.Errorf("next RP on another channel: status %#02x", answer[0])
+	}
+	k.refuses(notAllowed, credentialManagement, m{1: 3}) // it has an end
+
+	k.ok(getAssertion, sign(testRP))
+	k.ok(getInfo, nil)
+	k.clock.Advance(31 * time.Second)
+	k.refuses(notAllowed, getNextAssertion, nil) // this limit is no matter of taste
+	k.ok(getAssertion, sign(testRP))
+	k.add(testRP, "bob")
+	k.refuses(notAllowed, getNextAssertion, nil) // bob's old credential is gone
+	k.ok(getAssertion, sign(testRP))
+	id := k.manage(4, m{1: hashOf("b.example")})[7]
+	k.manage(6, m{2: id})
+	k.refuses(notAllowed, getNextAssertion, nil)
+
+	k = manager(t, full23(func(p *simulator.Profile) { p.Disputes.EnumerationLast = true }))
+	k.add(testRP, "alice")
+	k.add("b.example", "alice")
+	k.ok(credentialManagement, k.token(2, permPCMR, "").manage(2, nil))
+	k.ok(getInfo, nil)
+	k.refuses(notAllowed, credentialManagement, m{1: 3})
 }

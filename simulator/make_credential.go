@@ -247,6 +247,7 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	if len(c.remove) == 0 && a.remaining() == 0 {
 		return ctap2.ErrKeyStoreFull
 	}
+	a.session.series = nil // it may have what is replaced now
 	c.device.NextSerial++
 	if err := a.renewCredStoreState(&c.device); err != nil {
 		return err

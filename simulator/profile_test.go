@@ -137,6 +137,44 @@ func TestNoMcGaPermissions(t *testing.T) {
 	k.refuses(pinAuthInvalid, getAssertion, old.authorizeGA(sign(testRP, made.id)))
 }
 
+// TestPermissionsOfProfile: what the key does not have, no token is for.
+func TestPermissionsOfProfile(t *testing.T) {
+	all := withOption("largeBlobs", true)
+	for _, c := range []struct {
+		name            string
+		profile         func(p *simulator.Profile)
+		permission      int
+		byPIN, byFinger byte
+	}{
+		{"cm", all, permCM, ok, ok},
+		{"be", all, permBE, ok, ok},
+		{"lbw", all, 0x10, ok, ok},
+		{"acfg", all, permACFG, ok, ok},
+		{"pcmr", all, permPCMR, ok, ok},
+		{"no credMgmt", withoutOptions("credMgmt"), permCM, unauthorizedPermission, unauthorizedPermission},
+		{"PIN-062 no bioEnroll", withoutOptions("bioEnroll", "uvBioEnroll"), permBE, unauthorizedPermission, 0},
+		{"no uvBioEnroll", withoutOptions("uvBioEnroll"), permBE, ok, unauthorizedPermission},
+		{"PIN-063 no largeBlobs", withoutOptions("largeBlobs"), 0x10, unauthorizedPermission, unauthorizedPermission},
+		{"PIN-064 no authnrCfg", withoutOptions("authnrCfg", "uvAcfg"), permACFG, unauthorizedPermission, unauthorizedPermission},
+		{"no uvAcfg", withOption("uvAcfg", false), permACFG, ok, unauthorizedPermission},
+		{"no perCredMgmtRO", withoutOptions("perCredMgmtRO"), permPCMR, unauthorizedPermission, unauthorizedPermission},
+	} {
+		k := manager(t, full23(c.profile))
+		params := with(with(k.agree(2).tokenParams(testPIN), 9, 2), c.permission, 9)
+		if status, _ := k.send(request(clientPIN, params)); status != c.byPIN {
+			t.Errorf("%s by PIN: status %#02x, want %#02x", c.name, status, c.byPIN)
+		}
+		if _, present := k.options()["bioEnroll"]; !present {
+			continue // no finger can be enrolled
+		}
+		k.enrollFinger(simulator.DefaultFinger)
+		status, _ := k.send(request(clientPIN, k.agree(2).tokenByUVParams(c.permission, "")))
+		if status != c.byFinger {
+			t.Errorf("%s by finger: status %#02x, want %#02x", c.name, status, c.byFinger)
+		}
+	}
+}
+
 // TestPINTokenOf20: without permissions a token does for everything until the
 // power goes, and a touch does not use it up.
 func TestPINTokenOf20(t *testing.T) {

@@ -179,7 +179,7 @@ func TestStorageRounds(t *testing.T) {
 // TestDeterminism: one seed and one script give the same bytes.
 func TestDeterminism(t *testing.T) {
 	run := func() (transcript []byte) {
-		k := newKey(t)
+		k := newKey(t, full23())
 		send := func(command byte, params any) {
 			answer, err := k.Exchange(t.Context(), request(command, params))
 			if err != nil {
@@ -201,6 +201,9 @@ func TestDeterminism(t *testing.T) {
 		k.enterPIN("0000")
 		send(credentialManagement, k.token(2, permCM, "").manage(2, nil))
 		send(credentialManagement, m{1: 3})
+		send(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
+		k.token(2, permPCMR, "")
+		send(getInfo, nil)
 		k.PowerCycle()
 		send(clientPIN, m{1: 1, 2: 2})
 		send(reset, nil)
@@ -287,6 +290,53 @@ func TestStateOverReopen(t *testing.T) {
 	}
 	carol := k.add(testRP, "carol")
 	k.assert(sign(testRP), carol) // newer than those of the first life
+}
+
+// TestConfigOverReopen is STA-013 and PIN-077: what is configured stays.
+func TestConfigOverReopen(t *testing.T) {
+	k := newKey(t, full23(withExtensions("minPinLength")))
+	k.setPIN(testPIN)
+	id := k.enrollFinger("thumb")
+	persistent := k.token(2, permPCMR, "")
+	k.add(testRP, "alice")
+	acfg := k.token(2, permACFG, "")
+	k.ok(config, acfg.configure(1, nil))
+	k.ok(config, acfg.configure(2, nil))
+	k.ok(config, acfg.configure(4, nil))
+	k.ok(config, acfg.configure(3, m{1: 8, 2: []any{testRP}, 4: true}))
+	k.lay(simulator.Sample{Finger: "thumb"})
+	k.create(with(creation(), true, uvTrue...))
+	k.lay(wrongFinger)
+	k.refuses(puatRequired, makeCredential, with(creation(), true, uvTrue...))
+	identifier, state := k.identity(persistent)
+	before := k.ok(getInfo, nil)
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	k.plugIn(k.storage, full23(withExtensions("minPinLength")))
+	after := k.ok(getInfo, nil)
+	for _, encrypted := range []int{0x19, 0x1e} {
+		delete(before, encrypted)
+		delete(after, encrypted)
+	}
+	if !reflect.DeepEqual(after, before) {
+		t.Errorf("getInfo:\n got %v\nwant %v", after, before)
+	}
+	if is, now := k.identity(persistent); is != identifier || now != state {
+		t.Error("identifier or credential store state is lost")
+	}
+	k.ok(credentialManagement, persistent.manage(1, nil))
+	if !k.TellsPINPolicyTo(testRP) || k.uvRetries() != 2 {
+		t.Errorf("RP list or %d UV retries", k.uvRetries())
+	}
+	k.ok(clientPIN, k.agree(2).changePINParams(testPIN, "long enough"))
+	p := k.agree(2)
+	params := with(with(with(p.tokenParams(testPIN), 9, 2), permBE, 9), p.encrypt(pinHash("long enough")), 6)
+	be := token{2, p.decrypt(k.ok(clientPIN, params)[2].([]byte))}
+	if got := k.ok(bioEnrollment, be.enroll(4, nil))[7]; !reflect.DeepEqual(got, []any{m{uint64(1): id}}) {
+		t.Errorf("templates %v", got)
+	}
 }
 
 // TestWrongPINThenCrash is STA-003: power is cut while the key compares.
