@@ -40,6 +40,7 @@ const (
 type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 }
 
 // touchedAtOnce is the Config.Presence of a key that nobody needs to touch.

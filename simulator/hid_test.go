@@ -50,6 +50,11 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
+// hidCapabilities are those of a key without U2F.
+func (k *hidKey) hidCapabilities() byte { return 0x0d }
+
+func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
+
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
 	defer k.working.Add(-1)
@@ -645,6 +650,10 @@ func TestHIDKeepalive(t *testing.T) {
 }
 
 type hidScript func(ctx context.Context) []byte
+
+func (k hidScript) hidCapabilities() byte { return 0x0d }
+
+func (k hidScript) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
 func (hidScript) PowerCycle()                                               {}

@@ -19,6 +19,8 @@ type Profile struct {
 	// that they start from.
 	GetInfo ctap2.GetInfoResponse
 
+	// NoWink leaves the key without the means to make itself seen (CTAPHID_WINK).
+	NoWink bool
 	// Attestation is how the key vouches for new credentials, in the formats of
 	// GetInfo.
 	Attestation Attestation

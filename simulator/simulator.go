@@ -83,7 +83,8 @@ type Authenticator struct {
 
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time // when PowerCycle was called, until the next command
+	cycled    *time.Time   // when PowerCycle was called, until the next command
+	polled    *polledTouch // what the key blinks for between U2F commands, or nil
 	closed    bool
 }
 
@@ -119,6 +120,9 @@ func (a *Authenticator) PowerCycle() {
 	if a.interrupt != nil {
 		a.interrupt(errPowerCycled)
 	}
+	if a.polled != nil {
+		a.polled.cancel()
+	}
 }
 
 // Close ends the command that waits for a touch, if any, and closes the
@@ -136,6 +140,7 @@ func (a *Authenticator) Close() error {
 	}
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
+	a.dropTouch()
 	return a.config.Storage.Close()
 }
 
@@ -169,10 +174,16 @@ type origin struct {
 	door      any    // one value for each door; nil for Exchange
 	channel   uint32 // HID channel, 0 elsewhere
 	transport string // transportUSB or transportNFC
+	tap       *tap   // of a door with a field; nil elsewhere
 }
 
-// serve waits for its turn and answers one request.
+// serve answers one request of CTAP2.
 func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]byte, error) {
+	return a.inTurn(ctx, func(ctx context.Context) []byte { return a.answer(ctx, from, msg) })
+}
+
+// inTurn waits for its turn and works on one request.
+func (a *Authenticator) inTurn(ctx context.Context, work func(ctx context.Context) []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
@@ -189,7 +200,7 @@ func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]b
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return a.answer(ctx, from, msg), nil
+	return work(ctx), nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,

@@ -17,6 +17,10 @@ var errTouchTimeout = errors.New("nobody touched the key in time")
 // waitForTouch asks for user presence. It returns nil after a touch, else
 // OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
 func (a *Authenticator) waitForTouch(c *call, rpID string) error {
+	if c.origin.tap.take(a.config.Clock.Now()) {
+		return nil
+	}
+	a.dropTouch()
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	defer cancel(nil)
 	stop := a.config.Clock.AfterFunc(touchTimeLimit, func() { cancel(errTouchTimeout) })
