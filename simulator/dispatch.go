@@ -22,11 +22,7 @@ type call struct {
 
 // answer decodes, decides and encodes.
 func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []byte {
-	c := &call{ctx: ctx, origin: from, series: a.session.series}
-	if !a.profile.Disputes.SeriesGoesOn {
-		a.session.series = nil
-	}
-	a.session.observeTokens(a.config.Clock.Now())
+	c := a.newCall(ctx, from)
 	body, err := a.dispatch(c, msg)
 	if err != nil {
 		status := ctap2.ErrOther
@@ -34,6 +30,16 @@ func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []b
 		return []byte{byte(status)}
 	}
 	return append([]byte{byte(ctap2.StatusOK)}, body...)
+}
+
+// newCall is the beginning of every command.
+func (a *Authenticator) newCall(ctx context.Context, from origin) *call {
+	c := &call{ctx: ctx, origin: from, series: a.session.series}
+	if !a.profile.Disputes.SeriesGoesOn {
+		a.session.series = nil
+	}
+	a.session.observeTokens(a.config.Clock.Now())
+	return c
 }
 
 // dispatch follows CTAP 2.1, section 8: the length, the command byte, then the
@@ -109,13 +115,7 @@ func withParams[Request, Response any](
 	decode func(params []byte) (*Request, error),
 	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
 ) handler {
-	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
-		req, err := decode(params)
-		if err != nil {
-			return nil, a.profile.Disputes.status(err)
-		}
-		return encode(decide(a, c, req))
-	}
+	return withProfile(func(_ *Profile, params []byte) (*Request, error) { return decode(params) }, decide)
 }
 
 // withProfile is withParams for the two commands that carry extensions: which
@@ -127,7 +127,7 @@ func withProfile[Request, Response any](
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
 		req, err := decode(a.profile, params)
 		if err != nil {
-			return nil, err
+			return nil, a.profile.Disputes.status(err)
 		}
 		return encode(decide(a, c, req))
 	}

@@ -58,7 +58,7 @@ func TestGetInfoFull23(t *testing.T) {
 	k := newKey(t, full23())
 	got := k.ok(getInfo, nil)
 	want := map[int]any{
-		1: []any{"FIDO_2_0", "FIDO_2_1", "FIDO_2_3"},
+		1: []any{"FIDO_2_0", "FIDO_2_1", "FIDO_2_3", "U2F_V2"},
 		4: m{"rk": true, "up": true, "plat": false, "credMgmt": true, "clientPin": false, "pinUvAuthToken": true,
 			"makeCredUvNotRqd": true, "uv": false, "ep": false, "bioEnroll": false, "uvBioEnroll": true,
 			"authnrCfg": true, "uvAcfg": true, "perCredMgmtRO": true, "setMinPINLength": true, "alwaysUv": false,

@@ -33,6 +33,7 @@ type hidCommand byte
 
 const (
 	hidPing      hidCommand = 0x01
+	hidMsg       hidCommand = 0x03
 	hidLock      hidCommand = 0x04
 	hidInit      hidCommand = 0x06
 	hidWink      hidCommand = 0x08
@@ -69,9 +70,10 @@ const (
 var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
 
 // A processor is the part of an [Authenticator] that HID needs: exchange answers
-// one CTAP2 message, with status 0x2D once ctx has ended.
+// one CTAP2 message, with status 0x2D once ctx has ended, and message one of U2F.
 type processor interface {
 	exchange(ctx context.Context, from origin, msg []byte) []byte
+	message(ctx context.Context, from origin, apdu []byte) []byte
 	PowerCycle()
 	clock() Clock
 	hidTraits() hidTraits
@@ -108,7 +110,7 @@ type HID struct {
 	lockOwner uint32 // 0: not locked
 	lockUntil time.Time
 
-	// The transaction: first a message comes in, then, if it is CBOR, the
+	// The transaction: first a message comes in, then, if it is CBOR or MSG, the
 	// authenticator works on it.
 	cid     uint32 // 0: idle
 	cmd     hidCommand
@@ -125,7 +127,7 @@ type HID struct {
 	packetAwaits bool        // the timer runs
 }
 
-// A hidRequest is a CBOR message the authenticator works on.
+// A hidRequest is a message of CTAP2 or U2F the authenticator works on.
 type hidRequest struct {
 	cancel context.CancelFunc
 	status transport.Status
@@ -227,7 +229,7 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		h.idle()
 		h.fail(cid, hidInvalidSeq)
 	case cmd == hidCancel: // never has an answer of its own (section 11.2.9.1.5)
-		if cid == h.cid {
+		if cid == h.cid && h.cmd == hidCBOR {
 			h.request.cancel()
 		}
 	case h.cid != 0 || h.lockedFor(cid):
@@ -243,31 +245,6 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		h.cid, h.cmd, h.size, h.have, h.seq = cid, cmd, size, 0, 0
 		h.add(data)
 	}
-}
-
-// check says whether a key with these capabilities takes a message of this
-// command with size bytes.
-func (c hidCommand) check(size int, capabilities byte) hidFault {
-	ok := false
-	if c == hidWink && capabilities&capabilityWink == 0 || c == hidCBOR && capabilities&capabilityCBOR == 0 {
-		return hidInvalidCommand
-	}
-	switch c {
-	case hidPing:
-		ok = true
-	case hidCBOR:
-		ok = size > 0
-	case hidLock:
-		ok = size == 1
-	case hidWink:
-		ok = size == 0
-	default:
-		return hidInvalidCommand
-	}
-	if !ok || size > hidMaxMessage {
-		return hidInvalidLength
-	}
-	return hidNoFault
 }
 
 // proceed takes a continuation packet. One that continues nothing is ignored.
@@ -290,8 +267,12 @@ func (h *HID) add(data []byte) {
 		h.awaitPacket()
 		return
 	}
-	if h.cmd == hidCBOR {
-		h.process()
+	switch h.cmd {
+	case hidCBOR:
+		h.process(h.key.exchange)
+		return
+	case hidMsg:
+		h.process(h.key.message)
 		return
 	}
 	cid, cmd, msg := h.cid, h.cmd, h.message[:h.size]
@@ -377,16 +358,16 @@ func (h *HID) lockedFor(cid uint32) bool {
 
 // process gives the complete message to the authenticator, in a goroutine that
 // sends the answer, unless the request has been dropped meanwhile.
-func (h *HID) process() {
+func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte) []byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &hidRequest{cancel: cancel, status: transport.StatusProcessing}
 	ctx = transport.WithStatus(ctx, func(s transport.Status) { h.report(r, s) })
-	cid, msg := h.cid, bytes.Clone(h.message[:h.size])
+	cid, cmd, msg := h.cid, h.cmd, bytes.Clone(h.message[:h.size])
 	h.request = r
 	h.awaitKeepalive()
 	h.running.Go(func() {
 		defer cancel()
-		answer := h.key.exchange(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
+		answer := answerTo(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if !h.powered() || h.request != r {
@@ -397,7 +378,7 @@ func (h *HID) process() {
 			h.fail(cid, hidOther)
 			return
 		}
-		h.reply(cid, hidCBOR, answer)
+		h.reply(cid, cmd, answer)
 	})
 }
 

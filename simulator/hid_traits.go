@@ -15,9 +15,15 @@ func (a *Authenticator) hidTraits() hidTraits {
 
 // capabilities are the flags in the answer to INIT.
 func (p *Profile) capabilities() byte {
-	flags := byte(capabilityWink | capabilityNMSG)
+	var flags byte
+	if !p.NoWink {
+		flags |= capabilityWink
+	}
 	if p.speaksCTAP2() {
 		flags |= capabilityCBOR
+	}
+	if !p.hasU2F() {
+		flags |= capabilityNMSG
 	}
 	return flags
 }

@@ -7,7 +7,7 @@ import (
 
 // withExtensions gives a profile all extensions but largeBlob, which excludes
 // largeBlobKey, with the command and the members that belong to them, all
-// algorithms but ML-DSA, and attestation by a chain.
+// algorithms but ML-DSA, attestation by a chain, U2F, and NFC.
 func withExtensions(p *Profile) {
 	info := &p.GetInfo
 	info.Extensions = []string{
@@ -22,4 +22,6 @@ func withExtensions(p *Profile) {
 	info.Algorithms = credentialParameters(cose.ES256, cose.EdDSA, cose.ES384, cose.ES512, cose.ES256K, cose.RS256)
 	info.AttestationFormats = []string{formatPacked, formatU2F}
 	p.Attestation = AttestationChain
+	info.Versions = append(info.Versions, ctap2.VersionU2F)
+	info.Transports = []string{transportUSB, transportNFC}
 }

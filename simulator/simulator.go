@@ -90,6 +90,7 @@ type Authenticator struct {
 	interrupt context.CancelCauseFunc
 	cycled    *time.Time // when power was cut, until the next command
 	power     power
+	polled    *polledTouch // what the key blinks for between U2F commands, or nil
 	closed    bool
 }
 
@@ -134,6 +135,7 @@ func (a *Authenticator) Close() error {
 	}
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
+	a.dropTouch()
 	return a.config.Storage.Close()
 }
 
@@ -167,10 +169,16 @@ type origin struct {
 	door      any    // one value for each door; nil for Exchange
 	channel   uint32 // HID channel, 0 elsewhere
 	transport string // transportUSB or transportNFC
+	tap       *tap   // of a door with a field; nil elsewhere
 }
 
-// serve waits for its turn and answers one request.
+// serve answers one request of CTAP2.
 func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]byte, error) {
+	return a.inTurn(ctx, func(ctx context.Context) []byte { return a.answer(ctx, from, msg) })
+}
+
+// inTurn waits for its turn and works on one request.
+func (a *Authenticator) inTurn(ctx context.Context, work func(ctx context.Context) []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
@@ -187,7 +195,7 @@ func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]b
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return a.answer(ctx, from, msg), nil
+	return work(ctx), nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,

@@ -294,7 +294,7 @@ func TestStateOverReopen(t *testing.T) {
 
 // TestConfigOverReopen is STA-013 and PIN-077: what is configured stays.
 func TestConfigOverReopen(t *testing.T) {
-	k := newKey(t, full23(withExtensions("minPinLength")))
+	k := newKey(t, full23())
 	k.setPIN(testPIN)
 	id := k.enrollFinger("thumb")
 	persistent := k.token(2, permPCMR, "")
@@ -314,7 +314,7 @@ func TestConfigOverReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	k.plugIn(k.storage, full23(withExtensions("minPinLength")))
+	k.plugIn(k.storage, full23())
 	after := k.ok(getInfo, nil)
 	for _, encrypted := range []int{0x19, 0x1e} {
 		delete(before, encrypted)

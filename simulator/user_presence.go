@@ -18,6 +18,10 @@ var errTouchTimeout = errors.New("nobody touched the key in time")
 // waitForTouch asks for user presence. It returns nil after a touch, else
 // OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
 func (a *Authenticator) waitForTouch(c *call, rpID string) error {
+	if c.origin.tap.take(a.config.Clock.Now()) {
+		return nil
+	}
+	a.dropTouch()
 	return a.askPresence(c, PresenceRequest{Command: c.command, RPID: rpID})
 }
 
