@@ -36,6 +36,17 @@ const (
 	PresenceDeclined                 // refused, as a key with a second button allows
 )
 
+// String returns "touched", "declined" or "none".
+func (p Presence) String() string {
+	switch p {
+	case PresenceTouched:
+		return "touched"
+	case PresenceDeclined:
+		return "declined"
+	}
+	return "none"
+}
+
 // A PresenceRequest says what a touch is wanted for.
 type PresenceRequest struct {
 	Command ctap2.Command

@@ -11,9 +11,17 @@ import (
 // resetWindow is how long after power-up a key without a display may be reset.
 const resetWindow = 10 * time.Second
 
+// resetWindow is that time, or what the profile has in its place.
+func (p *Profile) resetWindow() time.Duration {
+	if seconds := p.Quirks.ResetWindow; seconds != 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	return resetWindow
+}
+
 // reset is authenticatorReset, CTAP 2.1 section 6.6.
 func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
-	if a.config.Clock.Now().Sub(a.session.poweredUp) > resetWindow {
+	if !a.noResetWindow.Load() && a.config.Clock.Now().Sub(a.session.poweredUp) > a.profile.resetWindow() {
 		return nil, ctap2.ErrNotAllowed
 	}
 	if err := a.waitForTouch(c, ""); err != nil {

@@ -16,6 +16,8 @@ type session struct {
 	pinMismatches int
 	// series is what the next command may continue, or nil.
 	series *series
+	// quirkRPID is the RP ID of the last request: see Quirks.
+	quirkRPID *string
 }
 
 // powerUp starts a session at a time.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
@@ -76,6 +77,11 @@ type Authenticator struct {
 	state   *state
 	session *session
 
+	// What steers the key: see steer.go.
+	faults        *Faults
+	counters      *counters
+	noResetWindow atomic.Bool
+
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
 	cycled    *time.Time // when power was cut, until the next command
@@ -94,6 +100,8 @@ func New(c Config) (*Authenticator, error) {
 	}
 	a := &Authenticator{config: c, profile: c.Profile, turn: make(chan struct{}, 1)}
 	a.power.changed = make(chan struct{})
+	a.counters = newCounters()
+	a.faults = newFaults(c.Clock, a.counters, a.PowerOff)
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
@@ -126,7 +134,7 @@ func (a *Authenticator) Close() error {
 // command is cancelled and the error wraps context.Cause(ctx).
 func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	answer, err := a.serve(ctx, origin{transport: transportUSB}, msg)
-	if err == nil && ctx.Err() != nil && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
+	if err == nil && ctx.Err() != nil && len(answer) > 0 && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
 	return answer, err
@@ -171,7 +179,7 @@ func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]b
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return a.answer(ctx, from, msg), nil
+	return a.steered(ctx, from, msg), nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,

@@ -73,11 +73,7 @@ func (a *Authenticator) loadState() error {
 	if err != nil {
 		return err
 	}
-	a.state = &state{
-		storage: a.config.Storage,
-		byID:    map[string]*credential{},
-		byRP:    map[rpIDHash][]*credential{},
-	}
+	a.state = newState(a.config.Storage)
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
 		if err != nil {
@@ -86,6 +82,10 @@ func (a *Authenticator) loadState() error {
 		return a.state.commit(change{device: fresh})
 	}
 	return a.state.load(records)
+}
+
+func newState(s Storage) *state {
+	return &state{storage: s, byID: map[string]*credential{}, byRP: map[rpIDHash][]*credential{}}
 }
 
 func (s *state) load(records map[string][]byte) error {

@@ -24,6 +24,7 @@ func (a *Authenticator) waitForTouch(c *call, rpID string) error {
 
 	transport.Report(c.ctx, transport.StatusUPNeeded)
 	answer := a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
+	a.counters.touch(answer)
 	switch {
 	case c.ctx.Err() != nil: // a touch at the last moment comes too late
 		return ctap2.ErrKeepaliveCancel
