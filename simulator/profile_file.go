@@ -44,7 +44,7 @@ func LoadProfile(name string) (*Profile, error) {
 	var err error
 	switch {
 	case !isProfilePath(name):
-		p, err = shippedProfile(name)
+		p, err = ShippedProfile(name)
 	default:
 		var data []byte
 		if data, err = os.ReadFile(name); err == nil {
@@ -61,7 +61,8 @@ func isProfilePath(name string) bool {
 	return strings.ContainsAny(name, `/\`) || slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
 }
 
-func shippedProfile(name string) (*Profile, error) {
+// ShippedProfile returns the shipped profile with a name, and reads no other file.
+func ShippedProfile(name string) (*Profile, error) {
 	if name == defaultProfileName {
 		return DefaultProfile(), nil
 	}
