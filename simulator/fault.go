@@ -36,9 +36,16 @@ const (
 	FaultCanned      FaultKind = "canned"      // a command is answered with Answer
 )
 
+// Power cuts at a write to the storage: no answer comes, and the key is gone until
+// PowerOn.
+const (
+	FaultCutBeforeWrite FaultKind = "cutBeforeWrite"
+	FaultCutAfterWrite  FaultKind = "cutAfterWrite"
+)
+
 var faultKinds = []FaultKind{
 	FaultLost, FaultRepeated, FaultLate, FaultDamaged, FaultWrongChannel, FaultWrongSequence, FaultUnplug,
-	FaultNoKeepalive, FaultBusy, FaultStuck, FaultCanned,
+	FaultNoKeepalive, FaultBusy, FaultStuck, FaultCanned, FaultCutBeforeWrite, FaultCutAfterWrite,
 }
 
 // A Fault is something that goes wrong with the reports, messages or commands to
@@ -129,8 +136,8 @@ func (f *Faults) take(concerned func(Fault) bool) (hit Fault, ok bool) {
 	return hit, ok
 }
 
-// message reports whether a fault of a kind hits a HID message.
-func (f *Faults) message(kind FaultKind) bool {
+// hits reports whether a fault of a kind hits now.
+func (f *Faults) hits(kind FaultKind) bool {
 	_, hit := f.take(func(p Fault) bool { return p.Kind == kind })
 	return hit
 }
@@ -185,4 +192,24 @@ func (f *Faults) answer(ctx context.Context, msg []byte) (answer []byte, canned 
 		return []byte{byte(ctap2.ErrKeepaliveCancel)}, true
 	}
 	return fault.Answer, hit
+}
+
+// cuttable is a Storage at whose writes power can be cut.
+type cuttable struct {
+	Storage
+	faults *Faults
+}
+
+// Commit stores the changes or, with an error, does not, unless power was cut.
+func (c cuttable) Commit(changes map[string][]byte) error {
+	if c.faults.hits(FaultCutBeforeWrite) {
+		c.faults.powerOff()
+		return errPowerOff
+	}
+	err := c.Storage.Commit(changes)
+	if err == nil && c.faults.hits(FaultCutAfterWrite) {
+		c.faults.powerOff()
+		return errPowerOff
+	}
+	return err
 }

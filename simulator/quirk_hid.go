@@ -52,7 +52,7 @@ func (h *HID) later(d time.Duration, f func()) {
 // busy reports whether a message that begins is turned down without need.
 func (h *HID) busy(cmd hidCommand) bool {
 	traits := h.traits()
-	return traits.faults.message(FaultBusy) || cmd != hidWink && h.clock.Now().Before(h.winkUntil)
+	return traits.faults.hits(FaultBusy) || cmd != hidWink && h.clock.Now().Before(h.winkUntil)
 }
 
 // wink answers WINK, or not.
@@ -67,7 +67,7 @@ func (h *HID) wink(cid uint32) {
 // mute reports whether a keepalive is not sent.
 func (h *HID) mute() bool {
 	traits := h.traits()
-	return traits.quirks.NoKeepalive || traits.faults.message(FaultNoKeepalive)
+	return traits.quirks.NoKeepalive || traits.faults.hits(FaultNoKeepalive)
 }
 
 // foreignReports sends what other programs would get: an answer to an INIT of

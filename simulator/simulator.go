@@ -179,7 +179,11 @@ func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]b
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return a.steered(ctx, from, msg), nil
+	answer := a.steered(ctx, from, msg)
+	if on, _ := a.Powered(); !on {
+		return nil, fmt.Errorf("simulator: %w", errPowerOff)
+	}
+	return answer, nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,
@@ -194,6 +198,9 @@ func (a *Authenticator) begin(interrupt context.CancelCauseFunc) error {
 		return errPowerOff
 	}
 	if a.cycled != nil {
+		if err := a.loadState(); err != nil { // a write may have come through unnoticed
+			return err
+		}
 		if err := a.powerUp(*a.cycled); err != nil {
 			return err
 		}

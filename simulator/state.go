@@ -73,7 +73,7 @@ func (a *Authenticator) loadState() error {
 	if err != nil {
 		return err
 	}
-	a.state = newState(a.config.Storage)
+	a.state = newState(cuttable{a.config.Storage, a.faults})
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
 		if err != nil {

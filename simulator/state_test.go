@@ -37,34 +37,37 @@ func (b *breaking) dump(t *testing.T) map[string][]byte {
 	return maps.Clone(records)
 }
 
+// changingCommands are all that change what survives power-off. They come to a
+// key with a PIN and a credential.
+var changingCommands = []struct {
+	name    string
+	message func(k *key, alice created) []byte
+}{{"create, discoverable", func(k *key, _ created) []byte {
+	return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
+}},
+	{"replace", func(k *key, _ created) []byte {
+		return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
+	}},
+	{"create", func(*key, created) []byte { return request(makeCredential, creation()) }},
+	{"sign", func(*key, created) []byte { return request(getAssertion, sign(testRP)) }},
+	{"right PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams(testPIN)) }},
+	{"wrong PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams("0000")) }},
+	{"changePIN", func(k *key, _ created) []byte {
+		return request(clientPIN, k.agree(2).changePINParams(testPIN, "5678"))
+	}},
+	{"delete", func(k *key, alice created) []byte {
+		return request(credentialManagement, k.token(2, permCM, "").manage(6, m{2: descriptor(alice.id)}))
+	}},
+	{"update", func(k *key, alice created) []byte {
+		return request(credentialManagement,
+			k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
+	}},
+	{"reset", func(*key, created) []byte { return []byte{reset} }},
+}
+
 // TestFailingStorage: a command whose change cannot be stored changes nothing.
 func TestFailingStorage(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		message func(k *key, alice created) []byte
-	}{
-		{"create, discoverable", func(k *key, _ created) []byte {
-			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
-		}},
-		{"replace", func(k *key, _ created) []byte {
-			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
-		}},
-		{"create", func(*key, created) []byte { return request(makeCredential, creation()) }},
-		{"sign", func(*key, created) []byte { return request(getAssertion, sign(testRP)) }},
-		{"right PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams(testPIN)) }},
-		{"wrong PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams("0000")) }},
-		{"changePIN", func(k *key, _ created) []byte {
-			return request(clientPIN, k.agree(2).changePINParams(testPIN, "5678"))
-		}},
-		{"delete", func(k *key, alice created) []byte {
-			return request(credentialManagement, k.token(2, permCM, "").manage(6, m{2: descriptor(alice.id)}))
-		}},
-		{"update", func(k *key, alice created) []byte {
-			return request(credentialManagement,
-				k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
-		}},
-		{"reset", func(*key, created) []byte { return []byte{reset} }},
-	} {
+	for _, c := range changingCommands {
 		t.Run(c.name, func(t *testing.T) {
 			storage := &breaking{Storage: simulator.NewMemory()}
 			k := &key{T: t, clock: newClock()}

@@ -93,7 +93,7 @@ func (a *Authenticator) Restore(ctx context.Context, data []byte) error {
 		return errors.New("simulator: not a snapshot")
 	}
 	return a.inTurn(ctx, func() error {
-		restored := newState(a.config.Storage)
+		restored := newState(cuttable{a.config.Storage, a.faults})
 		if err := restored.load(s.Records); err != nil {
 			return err
 		}
