@@ -37,6 +37,17 @@ const (
 	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
+// String returns "touched", "declined" or "none".
+func (p Presence) String() string {
+	switch p {
+	case PresenceTouched:
+		return "touched"
+	case PresenceDeclined:
+		return "declined"
+	}
+	return "none"
+}
+
 // A PresenceRequest says what a touch is wanted for.
 type PresenceRequest struct {
 	Command ctap2.Command

@@ -53,7 +53,10 @@ func (k *hidKey) PowerCycle() { k.cycles++ }
 func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
-	return hidTraits{powered: true, lives: uint64(k.cycles), capabilities: capabilityWink | capabilityCBOR | capabilityNMSG}
+	return hidTraits{
+		powered: true, lives: uint64(k.cycles), winks: true, speaksCTAP2: true,
+		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
+	}
 }
 
 func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }

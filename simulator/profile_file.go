@@ -45,7 +45,7 @@ func LoadProfile(name string) (*Profile, error) {
 	var err error
 	switch {
 	case !isProfilePath(name):
-		p, err = shippedProfile(name)
+		p, err = ShippedProfile(name)
 	default:
 		var data []byte
 		if data, err = os.ReadFile(name); err == nil {
@@ -62,7 +62,8 @@ func isProfilePath(name string) bool {
 	return strings.ContainsAny(name, `/\`) || slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
 }
 
-func shippedProfile(name string) (*Profile, error) {
+// ShippedProfile returns the shipped profile with a name, and reads no other file.
+func ShippedProfile(name string) (*Profile, error) {
 	if inGo := profilesInGo[name]; inGo != nil {
 		return inGo(), nil
 	}

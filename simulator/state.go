@@ -93,13 +93,7 @@ func (a *Authenticator) loadState() error {
 	if err != nil {
 		return err
 	}
-	a.state = &state{
-		storage: a.config.Storage,
-		byID:    map[string]*credential{},
-		byRP:    map[rpIDHash]*rpCredentials{},
-
-		largeBlobs: initialLargeBlobs(),
-	}
+	a.state = newState(cuttable{a.config.Storage, a.faults})
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
 		if err != nil {
@@ -108,6 +102,16 @@ func (a *Authenticator) loadState() error {
 		return a.state.commit(change{device: fresh})
 	}
 	return a.state.load(records)
+}
+
+func newState(s Storage) *state {
+	return &state{
+		storage: s,
+		byID:    map[string]*credential{},
+		byRP:    map[rpIDHash]*rpCredentials{},
+
+		largeBlobs: initialLargeBlobs(),
+	}
 }
 
 func (s *state) load(records map[string][]byte) error {
