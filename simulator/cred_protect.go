@@ -37,8 +37,10 @@ func (p *Profile) defaultCredProtect() uint {
 }
 
 // hidden reports whether the level keeps a credential from being found.
-func (c *credential) hidden(uv, listed bool) bool {
-	switch c.CredProtect {
+func (c *credential) hidden(uv, listed bool) bool { return hidden(c.CredProtect, uv, listed) }
+
+func hidden(level uint, uv, listed bool) bool {
+	switch level {
 	case userVerificationRequired:
 		return !uv
 	case userVerificationOptionalWithCredentialIDList:

@@ -76,7 +76,11 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextRP(c)
 	case enumerateCredentialsGetNextCredential:
 		return a.nextCredential(c)
-	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential, updateUserInformation:
+	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
+	case updateUserInformation:
+		if c.command == commandCredentialManagementPreview { // it came later
+			return nil, ctap2.ErrInvalidSubcommand
+		}
 	default:
 		return nil, ctap2.ErrInvalidSubcommand
 	}
@@ -170,8 +174,8 @@ func (a *Authenticator) credsMetadata() *credentialManagementResponse {
 // beginRPs is enumerateRPsBegin, section 6.8.3.
 func (a *Authenticator) beginRPs(c *call, token *pinUVAuthToken) (*credentialManagementResponse, error) {
 	var rps []*credential // the newest of each RP, whose name for it is the latest
-	for _, credentials := range a.state.byRP {
-		rps = append(rps, credentials[len(credentials)-1])
+	for _, ofRP := range a.state.byRP {
+		rps = append(rps, ofRP.all[len(ofRP.all)-1])
 	}
 	if len(rps) == 0 {
 		return nil, ctap2.ErrNoCredentials
@@ -205,10 +209,11 @@ func describeRP(c *credential) *credentialManagementResponse {
 // beginCredentials is enumerateCredentialsBegin, section 6.8.4. The newest
 // credential comes first.
 func (a *Authenticator) beginCredentials(c *call, req *credentialManagementRequest, token *pinUVAuthToken) (*credentialManagementResponse, error) {
-	credentials := slices.Clone(a.state.byRP[rpIDHash(req.rpIDHash)])
-	if len(credentials) == 0 {
+	ofRP := a.state.byRP[rpIDHash(req.rpIDHash)]
+	if ofRP == nil {
 		return nil, ctap2.ErrNoCredentials
 	}
+	credentials := slices.Clone(ofRP.all)
 	slices.Reverse(credentials)
 	resp, err := a.describeCredential(credentials[0])
 	if err != nil {

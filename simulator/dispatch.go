@@ -58,10 +58,18 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 // offers reports whether the key has a command.
 func (p *Profile) offers(command ctap2.Command) bool {
 	switch command {
+	case ctap2.CommandClientPIN:
+		return p.supports(ctap2.OptionClientPIN) || p.supports(ctap2.OptionUV)
+	case ctap2.CommandCredentialManagement:
+		return p.option(ctap2.OptionCredMgmt)
+	case ctap2.CommandSelection:
+		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
 	case ctap2.CommandLargeBlobs:
 		return p.option(ctap2.OptionLargeBlobs)
+	case commandCredentialManagementPreview:
+		return p.option(ctap2.OptionCredMgmtPreview)
 	}
-	return true
+	return p.speaksCTAP2()
 }
 
 // A handler serves one command and returns the CBOR of its answer. An error
@@ -78,6 +86,8 @@ var handlers = map[ctap2.Command]handler{
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
 	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
+
+	commandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.

@@ -50,10 +50,13 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
-// hidCapabilities are those of a key without U2F.
-func (k *hidKey) hidCapabilities() byte { return 0x0d }
+func (*hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
-func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
+func (*hidKey) clock() Clock { return systemClock{} }
+
+func (k *hidKey) hidTraits() hidTraits {
+	return hidTraits{powered: true, lives: uint64(k.cycles), capabilities: capabilityWink | capabilityCBOR | capabilityNMSG}
+}
 
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
@@ -651,12 +654,11 @@ func TestHIDKeepalive(t *testing.T) {
 
 type hidScript func(ctx context.Context) []byte
 
-func (k hidScript) hidCapabilities() byte { return 0x0d }
-
-func (k hidScript) message(context.Context, origin, []byte) []byte { panic("no U2F") }
-
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
+func (hidScript) message(context.Context, origin, []byte) []byte            { panic("no U2F") }
 func (hidScript) PowerCycle()                                               {}
+func (hidScript) clock() Clock                                              { return systemClock{} }
+func (hidScript) hidTraits() hidTraits                                      { return new(hidKey).hidTraits() }
 
 // TestHIDAnswerTooLong makes sure that what no message can carry is an error
 // message.

@@ -59,8 +59,11 @@ const (
 	puatRequired           = 0x36
 	pinPolicyViolation     = 0x37
 	requestTooLarge        = 0x39
+	upRequired             = 0x3b
+	uvBlocked              = 0x3c
 	integrityFailure       = 0x3d
 	invalidSubcommand      = 0x3e
+	uvInvalid              = 0x3f
 	unauthorizedPermission = 0x40
 	other                  = 0x7f
 )
@@ -152,13 +155,17 @@ func (c *fakeClock) Advance(d time.Duration) {
 type key struct {
 	*testing.T
 	*simulator.Authenticator
-	overNFC bool // requests come through a card's field
+	overNFC bool                    // requests come through a card's field
+	through func(msg []byte) []byte // requests go through another door
 	clock   *fakeClock
 	storage simulator.Storage
 	// touch decides what the person does; nil touches at once.
-	touch   func(ctx context.Context) simulator.Presence
+	touch func(ctx context.Context) simulator.Presence
+	// finger decides what the sensor sees; nil is a good sample of DefaultFinger.
+	finger  func(ctx context.Context) simulator.Sample
 	lives   byte // how often it was plugged in
 	prompts []simulator.PresenceRequest
+	fingers []simulator.FingerRequest
 	reports []transport.Status
 }
 
@@ -186,6 +193,13 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 			}
 			return k.touch(ctx)
 		},
+		Finger: func(ctx context.Context, r simulator.FingerRequest) simulator.Sample {
+			k.fingers = append(k.fingers, r)
+			if k.finger == nil {
+				return rightFinger
+			}
+			return k.finger(ctx)
+		},
 	}
 	for _, set := range options {
 		set(&config)
@@ -201,6 +215,9 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 // send exchanges one message and checks the form of the answer.
 func (k *key) send(msg []byte) (status byte, reply map[int]any) {
 	k.Helper()
+	if k.through != nil {
+		return k.read(k.through(msg))
+	}
 	ctx := transport.WithStatus(k.Context(), func(s transport.Status) { k.reports = append(k.reports, s) })
 	if k.overNFC {
 		return k.read(k.ExchangeOverNFC(ctx, msg))

@@ -58,7 +58,7 @@ type series struct {
 	token  *pinUVAuthToken // that authorized it, or nil
 
 	assertion   *assertion    // what the assertions have in common
-	assertions  []*credential // to be signed with
+	assertions  *candidates   // to be signed with
 	rps         []*credential // one credential for each RP
 	credentials []*credential
 	largeBlobs  *largeBlobWrite

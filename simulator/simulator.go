@@ -3,7 +3,6 @@ package simulator
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -28,6 +27,9 @@ type Config struct {
 	// or when ctx ends, which is the time limit or a cancel. nil touches at
 	// once. It may call PowerCycle, but neither Exchange nor Close.
 	Presence func(ctx context.Context, r PresenceRequest) Presence
+	// Finger asks the person to lay a finger on the sensor, under the same rules
+	// as Presence. nil gives a good sample of [DefaultFinger] at once.
+	Finger func(ctx context.Context, r FingerRequest) Sample
 	// Profile is the key to be played; nil is [DefaultProfile].
 	Profile *Profile
 	// Attestation signs in place of the generated chain for a profile with
@@ -61,6 +63,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Presence == nil {
 		c.Presence = touchedAtOnce
 	}
+	if c.Finger == nil {
+		c.Finger = goodSample
+	}
 	if c.Profile == nil {
 		c.Profile = DefaultProfile()
 	}
@@ -83,8 +88,9 @@ type Authenticator struct {
 
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time   // when PowerCycle was called, until the next command
+	cycled    *time.Time   // when power was cut, until the next command
 	polled    *polledTouch // what the key blinks for between U2F commands, or nil
+	power     power
 	closed    bool
 }
 
@@ -98,6 +104,7 @@ func New(c Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{config: c, profile: c.Profile, turn: make(chan struct{}, 1)}
+	a.power.changed = make(chan struct{})
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
@@ -105,24 +112,6 @@ func New(c Config) (*Authenticator, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	return a, nil
-}
-
-var errPowerCycled = errors.New("power was cut")
-
-// PowerCycle unplugs the key and plugs it in again: it forgets tokens, key
-// agreement keys, series and the PIN latch, and the time window of
-// authenticatorReset opens again. A command that waits for a touch ends.
-func (a *Authenticator) PowerCycle() {
-	now := a.config.Clock.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cycled = &now
-	if a.interrupt != nil {
-		a.interrupt(errPowerCycled)
-	}
-	if a.polled != nil {
-		a.polled.cancel()
-	}
 }
 
 // Close ends the command that waits for a touch, if any, and closes the
@@ -210,6 +199,9 @@ func (a *Authenticator) begin(interrupt context.CancelCauseFunc) error {
 	defer a.mu.Unlock()
 	if a.closed {
 		return transport.ErrClosed
+	}
+	if a.power.off {
+		return errPowerOff
 	}
 	if a.cycled != nil {
 		if err := a.powerUp(*a.cycled); err != nil {

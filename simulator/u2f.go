@@ -65,9 +65,6 @@ func (a *Authenticator) serveU2F(ctx context.Context, from origin, apdu []byte) 
 // hasU2F reports whether the key speaks U2F besides CTAP2.
 func (p *Profile) hasU2F() bool { return p.GetInfo.HasVersion(ctap2.VersionU2F) }
 
-// u2fAllowed reports whether U2F may be used now.
-func (a *Authenticator) u2fAllowed() bool { return a.profile.hasU2F() }
-
 // u2f is CTAP1, on the same credentials as CTAP2 (CTAP 2.1, section 7).
 func (a *Authenticator) u2f(c *call, cmd commandAPDU) ([]byte, statusWord) {
 	handle := map[byte]func(*Authenticator, *call, commandAPDU) ([]byte, statusWord){
