@@ -1,5 +1,16 @@
 package simulator
 
+// hidTraits are what shows of the key below its messages, as it is now.
+type hidTraits struct {
+	powered      bool
+	lives        uint64 // how often power was cut
+	capabilities byte   // as it claims
+	winks        bool
+	speaksCTAP2  bool
+	quirks       *Quirks // nil: none
+	faults       *Faults // nil: none
+}
+
 func (a *Authenticator) clock() Clock { return a.config.Clock }
 
 // hidTraits is how the key shows below its messages, as the profile wants it.
