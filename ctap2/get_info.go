@@ -14,11 +14,11 @@ import (
 
 // Versions that a key can list in GetInfoResponse.Versions.
 const (
-	VersionU2F      = "U2F_V2"
-	VersionFIDO20   = "FIDO_2_0"
-	VersionFIDO21   = "FIDO_2_1"
-	VersionFIDO21Pr = "FIDO_2_1_PRE"
-	VersionFIDO23   = "FIDO_2_3"
+	VersionU2F       = "U2F_V2"
+	VersionFIDO20    = "FIDO_2_0"
+	VersionFIDO21    = "FIDO_2_1"
+	VersionFIDO21Pre = "FIDO_2_1_PRE"
+	VersionFIDO23    = "FIDO_2_3"
 )
 
 // Options that a key can list in GetInfoResponse.Options (CTAP 2.1, section

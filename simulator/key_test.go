@@ -25,6 +25,7 @@ const (
 	reset                = 0x07
 	getNextAssertion     = 0x08
 	credentialManagement = 0x0a
+	largeBlobArray       = 0x0c
 	selection            = 0x0b
 )
 
@@ -34,10 +35,12 @@ const (
 	invalidCommand         = 0x01
 	invalidParameter       = 0x02
 	invalidLength          = 0x03
+	invalidSeq             = 0x04
 	unexpectedType         = 0x11
 	invalidCBOR            = 0x12
 	missingParameter       = 0x14
 	limitExceeded          = 0x15
+	largeBlobStorageFull   = 0x18
 	credentialExcluded     = 0x19
 	unsupportedAlgorithm   = 0x26
 	operationDenied        = 0x27
@@ -56,7 +59,11 @@ const (
 	puatRequired           = 0x36
 	pinPolicyViolation     = 0x37
 	requestTooLarge        = 0x39
+	upRequired             = 0x3b
+	uvBlocked              = 0x3c
+	integrityFailure       = 0x3d
 	invalidSubcommand      = 0x3e
+	uvInvalid              = 0x3f
 	unauthorizedPermission = 0x40
 	other                  = 0x7f
 )
@@ -153,9 +160,12 @@ type key struct {
 	clock   *fakeClock
 	storage simulator.Storage
 	// touch decides what the person does; nil touches at once.
-	touch   func(ctx context.Context) simulator.Presence
+	touch func(ctx context.Context) simulator.Presence
+	// finger decides what the sensor sees; nil is a good sample of DefaultFinger.
+	finger  func(ctx context.Context) simulator.Sample
 	lives   byte // how often it was plugged in
 	prompts []simulator.PresenceRequest
+	fingers []simulator.FingerRequest
 	reports []transport.Status
 }
 
@@ -182,6 +192,13 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 				return simulator.PresenceTouched
 			}
 			return k.touch(ctx)
+		},
+		Finger: func(ctx context.Context, r simulator.FingerRequest) simulator.Sample {
+			k.fingers = append(k.fingers, r)
+			if k.finger == nil {
+				return rightFinger
+			}
+			return k.finger(ctx)
 		},
 	}
 	for _, set := range options {

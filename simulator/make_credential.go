@@ -1,7 +1,7 @@
 package simulator
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"unicode/utf8"
 
@@ -17,8 +17,7 @@ type makeCredentialRequest struct {
 	user                  ctap2.User
 	pubKeyCredParams      []credentialParameter
 	excludeList           []ctap2.Descriptor
-	credProtect           *uint64
-	hmacSecret            bool
+	extensions            []creationInput
 	options               ctap2.Options
 	pinUVAuthParam        []byte
 	pinUVAuthProtocol     *uint64
@@ -26,7 +25,7 @@ type makeCredentialRequest struct {
 	attestationFormats    []string
 }
 
-func decodeMakeCredential(params []byte) (*makeCredentialRequest, error) {
+func decodeMakeCredential(p *Profile, params []byte) (*makeCredentialRequest, error) {
 	m, fault := decodeParams(params)
 	req := &makeCredentialRequest{
 		clientDataHash:   m.must(1).bytesOf(sha256.Size, sha256.Size),
@@ -35,9 +34,7 @@ func decodeMakeCredential(params []byte) (*makeCredentialRequest, error) {
 		pubKeyCredParams: decodeCredentialParameters(m.must(4)),
 		excludeList:      decodeDescriptors(m.at(5)),
 	}
-	extensions := m.at(6).members()
-	req.credProtect = decodeCredProtect(extensions.at(extensionCredProtect))
-	req.hmacSecret = extensions.at(extensionHMACSecret).bool()
+	req.extensions = p.decodeCreationInputs(m.at(6))
 	req.options = decodeOptions(m.at(7))
 	req.pinUVAuthParam = m.at(8).bytes()
 	req.pinUVAuthProtocol = optional(m.at(9), item.uint)
@@ -57,7 +54,7 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 		return nil, err
 	}
 	// 1. An empty pinUvAuthParam only asks which key this is.
-	if req.pinUVAuthParam != nil && len(req.pinUVAuthParam) == 0 {
+	if a.asksWhichKey(req.pinUVAuthParam) {
 		return nil, a.answerWhichKey(c, req.rp.ID)
 	}
 	// 2. A pinUvAuthParam needs a protocol that we speak.
@@ -73,41 +70,55 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	// 4. Nobody is verified or present so far.
 	made := &creation{alg: alg, rpIDHash: sha256.Sum256([]byte(req.rp.ID))}
 	// 5. Options.
-	if made.rk, err = creationOptions(req); err != nil {
+	if made.rk, err = a.creationOptions(req); err != nil {
 		return nil, err
 	}
-	// 6. alwaysUv is not supported.
-	// 7. makeCredUvNotRqd: only discoverable credentials need verification.
-	if a.protected() && auth == nil && made.rk {
-		return nil, ctap2.ErrPUATRequired
+	// Some extensions need rk. It is told now, not after a touch in vain.
+	if err := checkCreationInputs(req.extensions, made.rk); err != nil {
+		return nil, err
 	}
-	// 8. makeCredUvNotRqd is never false.
+	cl := &claim{
+		rpID: req.rp.ID, clientDataHash: req.clientDataHash, permission: ctap2.PermissionMC,
+		param: req.pinUVAuthParam, protocol: auth, builtIn: auth == nil && option(req.options.UV, false),
+	}
+	// 6. alwaysUv.
+	if a.alwaysUV() {
+		if err := a.requireUV(cl); err != nil {
+			return nil, err
+		}
+	}
+	// 7., 8. With makeCredUvNotRqd only discoverable credentials need
+	// verification, otherwise all do.
+	if a.protected() && auth == nil && !cl.builtIn && (made.rk || !a.makeCredUVNotRqd()) {
+		return nil, a.errNotVerified()
+	}
 	// 9. Enterprise attestation is not supported.
 	if req.enterpriseAttestation != nil {
 		return nil, ctap2.ErrInvalidParameter
 	}
 	// 10. Without verification there is nothing to do in step 11.
-	// 11. Verify the token. On a key without a PIN nothing is verified.
-	if a.protected() && auth != nil {
-		if !auth.authorizesFor(req.rp.ID, req.clientDataHash, req.pinUVAuthParam, ctap2.PermissionMC) {
-			return nil, ctap2.ErrPINAuthInvalid
-		}
+	// 11. Verify the user.
+	verified, err := a.verifyUser(c, cl)
+	if err != nil {
+		return nil, err
+	}
+	if verified.uv() {
 		made.flags |= ctap2.FlagUV
 	}
 	// 12. Excluded credentials.
-	present := auth != nil && auth.token.userPresent
-	if a.excluded(req.excludeList, made.rpIDHash, made.flags&ctap2.FlagUV != 0) {
-		return nil, a.tellExcluded(c, req.rp.ID, present)
+	if a.excluded(req.excludeList, made.rpIDHash, verified.uv()) {
+		return nil, a.tellExcluded(c, req.rp.ID, verified.present())
 	}
-	// 13. There is no built-in user verification that would prove presence.
-	// 14. User presence.
-	if !present {
-		if err := a.waitForConsent(c, req.rp.ID); err != nil {
-			return nil, err
+	// 13. A finger was gesture enough. 14. User presence.
+	if !verified.finger {
+		if !verified.present() {
+			if err := a.waitForConsent(c, req.rp.ID); err != nil {
+				return nil, err
+			}
 		}
+		a.session.consumeTokens()
 	}
 	made.flags |= ctap2.FlagUP
-	a.session.consumeTokens()
 	return a.create(req, made)
 }
 
@@ -122,11 +133,13 @@ type creation struct {
 // create is steps 15 to 19.
 func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*ctap2.MakeCredentialResponse, error) {
 	c := &credential{RPIDHash: made.rpIDHash}
+	c.CredProtect = a.profile.defaultCredProtect()
 	// 15. Extensions.
-	outputs := map[string]any{}
-	createCredProtect(req.credProtect, &c.keyMaterial, outputs)
-	if err := a.createHMACSecret(req.hmacSecret, &c.keyMaterial, outputs); err != nil {
-		return nil, err
+	r := &registration{creation: made, rpID: req.rp.ID, credential: c}
+	for _, input := range req.extensions {
+		if err := input.create(a, r); err != nil {
+			return nil, err
+		}
 	}
 	// 16. Key pair.
 	var err error
@@ -149,11 +162,17 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	if err != nil {
 		return nil, err
 	}
-	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, outputs)
+	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, r.outputs.signed)
 	if err != nil {
 		return nil, err
 	}
-	return attest(c, authData, req.clientDataHash, req.attestationFormats)
+	resp, err := attest(c, authData, req.clientDataHash, req.attestationFormats)
+	if err != nil {
+		return nil, err
+	}
+	resp.LargeBlobKey = r.outputs.largeBlobKey
+	resp.UnsignedExtensionOutputs = r.outputs.unsigned
+	return resp, nil
 }
 
 // chooseAlgorithm is step 3. All elements are checked, also those after the
@@ -162,7 +181,7 @@ func (a *Authenticator) chooseAlgorithm(params []credentialParameter) (cose.Algo
 	var chosen cose.Algorithm
 	for _, p := range params {
 		if p.algorithm == nil || p.kind == nil {
-			return 0, ctap2.ErrInvalidCBOR
+			return 0, cmp.Or(a.profile.Disputes.IncompleteAlgorithm, ctap2.ErrInvalidCBOR)
 		}
 		alg := cose.Algorithm(*p.algorithm)
 		if chosen == 0 && *p.kind == ctap2.PublicKeyType && a.profile.algorithm(alg) {
@@ -176,11 +195,13 @@ func (a *Authenticator) chooseAlgorithm(params []credentialParameter) (cose.Algo
 }
 
 // creationOptions is step 5. Unknown options were left out by the decoder.
-func creationOptions(req *makeCredentialRequest) (rk bool, err error) {
-	// A pinUvAuthParam takes precedence over uv, which needs built-in user
-	// verification.
-	if req.pinUVAuthParam == nil && option(req.options.UV, false) {
+func (a *Authenticator) creationOptions(req *makeCredentialRequest) (rk bool, err error) {
+	// A pinUvAuthParam takes precedence over uv.
+	if req.pinUVAuthParam == nil && option(req.options.UV, false) && !a.uvReady() {
 		return false, ctap2.ErrInvalidOption
+	}
+	if req.options.RK != nil && !a.profile.option(ctap2.OptionRK) {
+		return false, ctap2.ErrUnsupportedOption
 	}
 	if !option(req.options.UP, true) {
 		return false, ctap2.ErrInvalidOption
@@ -223,9 +244,9 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	made.Serial = a.state.device.NextSerial
 
 	c := change{device: a.state.device, put: []*credential{made}}
-	for _, old := range a.state.byRP[made.RPIDHash] {
-		if bytes.Equal(old.User.ID, made.User.ID) {
-			c.remove = append(c.remove, old)
+	if ofRP := a.state.byRP[made.RPIDHash]; ofRP != nil {
+		if old := ofRP.byUser[string(made.User.ID)]; old != nil {
+			c.remove = []*credential{old}
 		}
 	}
 	if len(c.remove) == 0 && a.remaining() == 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/fidokey/fidokey/simulator"
 )
 
-// withProfile plays a shipped profile.
-func withProfile(t *testing.T, name string) func(c *simulator.Config) {
+// playing plays a shipped profile.
+func playing(t *testing.T, name string) func(c *simulator.Config) {
 	t.Helper()
 	p, err := simulator.LoadProfile(name)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestCommandsOfProfile(t *testing.T) {
 		"u2f":      {getInfo, makeCredential, clientPIN, credentialManagement, managementPreview, selection},
 	} {
 		t.Run(profile, func(t *testing.T) {
-			k := newKey(t, withProfile(t, profile))
+			k := newKey(t, playing(t, profile))
 			for _, command := range []byte{getInfo, clientPIN, credentialManagement, managementPreview, selection, makeCredential} {
 				status, _ := k.send(request(command, nil))
 				if want := strings.IndexByte(string(refused), command) >= 0; (status == invalidCommand) != want {
@@ -141,7 +141,7 @@ func TestCommandsOfProfile(t *testing.T) {
 // token of the old subcommand.
 func TestManagementPreview(t *testing.T) {
 	const managementPreview = 0x41
-	k := newKey(t, withProfile(t, "preview"))
+	k := newKey(t, playing(t, "preview"))
 	k.ok(clientPIN, k.agree(1).setPINParams(padded(testPIN)))
 	k.ok(makeCredential, k.oldToken(1).authorize(resident(testRP, "alice")))
 

@@ -12,7 +12,7 @@ import (
 // What a profile can ask for. Whoever adds a feature adds its name here.
 var (
 	supportedVersions = []string{
-		ctap2.VersionU2F, ctap2.VersionFIDO20, ctap2.VersionFIDO21Pr, ctap2.VersionFIDO21, ctap2.VersionFIDO23,
+		ctap2.VersionU2F, ctap2.VersionFIDO20, ctap2.VersionFIDO21Pre, ctap2.VersionFIDO21, ctap2.VersionFIDO23,
 	}
 	supportedOptions = []string{
 		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionPINUVAuthToken,
@@ -74,35 +74,9 @@ func unsupported(info *ctap2.GetInfoResponse) []string {
 	return missing
 }
 
-// offers reports whether the key has a command. One that it has not is
-// INVALID_COMMAND.
-func (p *Profile) offers(c ctap2.Command) bool {
-	switch c {
-	case ctap2.CommandClientPIN:
-		return p.supports(ctap2.OptionClientPIN) || p.supports(ctap2.OptionUV)
-	case ctap2.CommandCredentialManagement:
-		return p.option(ctap2.OptionCredMgmt)
-	case commandCredentialManagementPreview:
-		return p.option(ctap2.OptionCredMgmtPreview)
-	case ctap2.CommandSelection: // FIDO_2_1_PRE does not have it
-		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
-	}
-	return p.speaksCTAP2()
-}
-
 // speaksCTAP2 is false for a key of the U2F age.
 func (p *Profile) speaksCTAP2() bool {
 	return slices.ContainsFunc(p.GetInfo.Versions, func(v string) bool { return v != ctap2.VersionU2F })
-}
-
-// legacyPermissions are those of a token from getPinToken. Those of the preview
-// commands are in it, which know no others.
-func (p *Profile) legacyPermissions() ctap2.Permissions {
-	permissions := ctap2.PermissionMC | ctap2.PermissionGA
-	if p.option(ctap2.OptionCredMgmtPreview) {
-		permissions |= ctap2.PermissionCM
-	}
-	return permissions
 }
 
 // commandCredentialManagementPreview is authenticatorCredentialManagement as

@@ -314,7 +314,7 @@ func TestQuirks(t *testing.T) {
 				t.Fatal("nothing shows this quirk")
 			}
 			synctest.Test(t, func(t *testing.T) {
-				k := newKey(t, withProfile(t, name))
+				k := newKey(t, playing(t, name))
 				defer k.Close()
 				host := newHost(t, simulator.NewHID(k.Authenticator).Port())
 				defer host.port.Close()

@@ -55,6 +55,16 @@ func (k *openedKey) Close() error {
 	return err
 }
 
+// withKey opens the key that --device names, or the only one that is plugged in,
+// and closes it after use.
+func (e *env) withKey(ctx context.Context, prompt client.Prompt, use func(key *openedKey) error) error {
+	key, err := e.openKey(ctx, prompt)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(key), key.Close())
+}
+
 // openKey opens the key that --device names, or the only one that is plugged in.
 func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 	if e.global.device == simulatorName {
