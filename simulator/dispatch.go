@@ -20,9 +20,7 @@ type call struct {
 
 // answer decodes, decides and encodes.
 func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []byte {
-	c := &call{ctx: ctx, origin: from, series: a.session.series}
-	a.session.series = nil
-	a.session.observeTokens(a.config.Clock.Now())
+	c := a.newCall(ctx, from)
 	body, err := a.dispatch(c, msg)
 	if err != nil {
 		status := ctap2.ErrOther
@@ -30,6 +28,14 @@ func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []b
 		return []byte{byte(status)}
 	}
 	return append([]byte{byte(ctap2.StatusOK)}, body...)
+}
+
+// newCall is the beginning of every command.
+func (a *Authenticator) newCall(ctx context.Context, from origin) *call {
+	c := &call{ctx: ctx, origin: from, series: a.session.series}
+	a.session.series = nil
+	a.session.observeTokens(a.config.Clock.Now())
+	return c
 }
 
 // dispatch follows CTAP 2.1, section 8: the length, the command byte, then the

@@ -51,6 +51,7 @@ func (p Presence) String() string {
 type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 }
 
 // A FingerRequest says what a finger on the sensor is wanted for.

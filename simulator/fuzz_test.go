@@ -26,7 +26,7 @@ func FuzzExchange(f *testing.F) {
 			t.Fatal(err)
 		}
 		k := &key{T: t, clock: newClock()}
-		k.plugIn(storage)
+		k.plugIn(storage, extended())
 		k.ok(getAssertion, sign(testRP)) // a series that may be continued
 		status, reply := k.send(slices.Clone(msg))
 		if status == other {

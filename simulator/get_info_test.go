@@ -23,7 +23,7 @@ func TestGetInfo(t *testing.T) {
 		5:  uint64(7609),
 		6:  []any{uint64(2), uint64(1)},
 		7:  uint64(20),
-		8:  uint64(138),
+		8:  uint64(142),
 		9:  []any{"usb"},
 		10: []any{m{"alg": int64(-7), "type": "public-key"}, m{"alg": int64(-8), "type": "public-key"}},
 		13: uint64(4),

@@ -33,6 +33,7 @@ type hidCommand byte
 
 const (
 	hidPing      hidCommand = 0x01
+	hidMsg       hidCommand = 0x03
 	hidLock      hidCommand = 0x04
 	hidInit      hidCommand = 0x06
 	hidWink      hidCommand = 0x08
@@ -69,9 +70,10 @@ const (
 var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
 
 // A processor is the part of an [Authenticator] that HID needs: exchange answers
-// one CTAP2 message, with status 0x2D once ctx has ended.
+// one CTAP2 message, with status 0x2D once ctx has ended, and message one of U2F.
 type processor interface {
 	exchange(ctx context.Context, from origin, msg []byte) []byte
+	message(ctx context.Context, from origin, apdu []byte) []byte
 	PowerCycle()
 	clock() Clock
 	hidTraits() hidTraits
@@ -104,7 +106,7 @@ type HID struct {
 	lockOwner uint32 // 0: not locked
 	lockUntil time.Time
 
-	// The transaction: first a message comes in, then, if it is CBOR, the
+	// The transaction: first a message comes in, then, if it is CBOR or MSG, the
 	// authenticator works on it.
 	cid     uint32 // 0: idle
 	cmd     hidCommand
@@ -121,7 +123,7 @@ type HID struct {
 	packetAwaits bool        // the timer runs
 }
 
-// A hidRequest is a CBOR message the authenticator works on.
+// A hidRequest is a message of CTAP2 or U2F the authenticator works on.
 type hidRequest struct {
 	cancel context.CancelFunc
 	status transport.Status
@@ -231,7 +233,7 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		h.idle()
 		h.fail(cid, hidInvalidSeq)
 	case cmd == hidCancel: // never has an answer of its own (section 11.2.9.1.5)
-		if cid == h.cid {
+		if cid == h.cid && h.cmd == hidCBOR {
 			h.request.cancel()
 		}
 	case h.cid != 0 || h.lockedFor(cid) || h.busy(cmd):
@@ -251,20 +253,22 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 
 // check says whether a key takes a message of this command with size bytes.
 func (c hidCommand) check(size int, traits hidTraits) hidFault {
-	ok := false
-	if c == hidWink && !traits.winks || c == hidCBOR && !traits.speaksCTAP2 {
-		return hidInvalidCommand
-	}
+	known, ok, capabilities := true, false, traits.capabilities
 	switch c {
 	case hidPing:
 		ok = true
+	case hidMsg:
+		known, ok = capabilities&capabilityNMSG == 0, size > 0
 	case hidCBOR:
-		ok = size > 0
+		known, ok = capabilities&capabilityCBOR != 0, size > 0
 	case hidLock:
 		ok = size == 1
 	case hidWink:
-		ok = size == 0
+		known, ok = capabilities&capabilityWink != 0, size == 0
 	default:
+		known = false
+	}
+	if !known {
 		return hidInvalidCommand
 	}
 	if !ok || size > traits.maxMessage() {
@@ -293,8 +297,12 @@ func (h *HID) add(data []byte) {
 		h.awaitPacket()
 		return
 	}
-	if h.cmd == hidCBOR {
-		h.process()
+	switch h.cmd {
+	case hidCBOR:
+		h.process(h.key.exchange)
+		return
+	case hidMsg:
+		h.process(h.key.message)
 		return
 	}
 	cid, cmd, msg := h.cid, h.cmd, h.message[:h.size]
@@ -332,7 +340,7 @@ func (h *HID) init(cid uint32, size int, nonce []byte) {
 
 	msg := append(make([]byte, 0, 17), nonce[:8]...)
 	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.key.hidTraits().capabilities)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.traits().claimed)
 	h.reply(cid, hidInit, msg)
 }
 
@@ -380,16 +388,16 @@ func (h *HID) lockedFor(cid uint32) bool {
 
 // process gives the complete message to the authenticator, in a goroutine that
 // sends the answer, unless the request has been dropped meanwhile.
-func (h *HID) process() {
+func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte) []byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &hidRequest{cancel: cancel, status: transport.StatusProcessing}
 	ctx = transport.WithStatus(ctx, func(s transport.Status) { h.report(r, s) })
-	cid, msg := h.cid, bytes.Clone(h.message[:h.size])
+	cid, cmd, msg := h.cid, h.cmd, bytes.Clone(h.message[:h.size])
 	h.request = r
 	h.awaitKeepalive()
 	h.running.Go(func() {
 		defer cancel()
-		answer := h.key.exchange(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
+		answer := answerTo(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if !h.powered() || h.request != r {
@@ -400,7 +408,7 @@ func (h *HID) process() {
 			h.fail(cid, hidOther)
 			return
 		}
-		h.reply(cid, hidCBOR, answer)
+		h.reply(cid, cmd, answer)
 	})
 }
 

@@ -128,6 +128,8 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
+	// enterprise: step 9 has granted an enterprise attestation.
+	enterprise bool
 }
 
 // create is steps 15 to 19.
@@ -144,7 +146,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg
-	if c.PrivateKey, err = a.newPrivateKey(made.alg); err != nil {
+	if c.Seed, err = a.newSeed(made.alg); err != nil {
 		return nil, err
 	}
 	if made.rk {
@@ -158,15 +160,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 		return nil, err
 	}
 	// 19. Attestation.
-	attested, err := attestedCredentialData(c, a.profile.GetInfo.AAGUID)
-	if err != nil {
-		return nil, err
-	}
-	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, r.outputs.signed)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := attest(c, authData, req.clientDataHash, req.attestationFormats)
+	resp, err := a.attest(r, req)
 	if err != nil {
 		return nil, err
 	}

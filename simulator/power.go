@@ -36,6 +36,9 @@ func (a *Authenticator) cutPower() {
 	if a.interrupt != nil {
 		a.interrupt(errPowerCycled)
 	}
+	if a.polled != nil {
+		a.polled.cancel()
+	}
 }
 
 // PowerOff unplugs the key: its doors close, and commands end in an error that

@@ -25,6 +25,11 @@ type Profile struct {
 	// UVAttempts is how many fingers one command tries where the key retries by
 	// itself, 1 to 5; 0 is 3.
 	UVAttempts uint `json:"uvAttempts,omitempty"`
+	// NoWink leaves the key without the means to make itself seen (CTAPHID_WINK).
+	NoWink bool `json:"noWink,omitempty"`
+	// Attestation is how the key vouches for new credentials, in the formats of
+	// GetInfo.
+	Attestation Attestation `json:"attestation,omitempty"`
 	// CredProtect is the level of credentials for which makeCredential asks for
 	// none; 0 is level 1.
 	CredProtect uint `json:"credProtect,omitempty"`

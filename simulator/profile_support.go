@@ -3,9 +3,9 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
-	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 )
 
@@ -16,11 +16,11 @@ var (
 	}
 	supportedOptions = []string{
 		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionPINUVAuthToken,
-		ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionMakeCredUVNotRqd,
+		ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionLargeBlobs,
 	}
-	supportedExtensions = []string{extensionCredProtect, extensionHMACSecret}
-	supportedFormats    = []string{formatPacked}
-	supportedAlgorithms = []cose.Algorithm{cose.ES256, cose.EdDSA}
+	supportedExtensions = extensionNames()
+	supportedFormats    = []string{formatPacked, formatU2F}
+	supportedAlgorithms = slices.Collect(maps.Keys(signingAlgorithms))
 	supportedTransports = []string{transportUSB, transportNFC}
 )
 

@@ -33,6 +33,10 @@ type Config struct {
 	Finger func(ctx context.Context, r FingerRequest) Sample
 	// Profile is the key to be played; nil is [DefaultProfile].
 	Profile *Profile
+	// Attestation signs in place of the generated chain for a profile with
+	// [AttestationChain], and EnterpriseAttestation where enterprise attestation
+	// is granted.
+	Attestation, EnterpriseAttestation *AttestationKey
 	// MaxMsgSize lowers the length in bytes of the longest request to what a
 	// door can carry; 0 leaves it to the profile. Less than 1024 is not allowed.
 	MaxMsgSize uint
@@ -90,7 +94,8 @@ type Authenticator struct {
 
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time // when power was cut, until the next command
+	cycled    *time.Time   // when power was cut, until the next command
+	polled    *polledTouch // what the key blinks for between U2F commands, or nil
 	power     power
 	closed    bool
 }
@@ -132,6 +137,7 @@ func (a *Authenticator) Close() error {
 	}
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
+	a.dropTouch()
 	return a.config.Storage.Close()
 }
 
@@ -165,10 +171,16 @@ type origin struct {
 	door      any    // one value for each door; nil for Exchange
 	channel   uint32 // HID channel, 0 elsewhere
 	transport string // transportUSB or transportNFC
+	tap       *tap   // of a door with a field; nil elsewhere
 }
 
-// serve waits for its turn and answers one request.
+// serve answers one request of CTAP2.
 func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]byte, error) {
+	return a.inTurn(ctx, func(ctx context.Context) []byte { return a.steered(ctx, from, msg) })
+}
+
+// inTurn waits for its turn and works on one request.
+func (a *Authenticator) inTurn(ctx context.Context, work func(ctx context.Context) []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
@@ -185,7 +197,7 @@ func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]b
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	answer := a.steered(ctx, from, msg)
+	answer := work(ctx)
 	if on, _ := a.Powered(); !on {
 		return nil, fmt.Errorf("simulator: %w", errPowerOff)
 	}

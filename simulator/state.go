@@ -64,7 +64,8 @@ type state struct {
 	byID    map[string]*credential // the discoverable credentials
 	byRP    map[rpIDHash]*rpCredentials
 
-	largeBlobs []byte // the serialized array; never written to
+	largeBlobs  []byte // the serialized array; never written to
+	attestation []byte // seed of the generated chain; nil before it is needed
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -75,6 +76,7 @@ const (
 	deviceRecord     = "device"
 	credentialPrefix = "credential/" // and the ID in hexadecimal
 	largeBlobsRecord = "large-blobs" // not there: the initial array
+	attestRecord     = "attestation" // not there: not needed yet
 )
 
 func credentialRecord(c *credential) string { return credentialPrefix + hex.EncodeToString(c.ID) }
@@ -116,6 +118,7 @@ func (s *state) load(records map[string][]byte) error {
 	if array := records[largeBlobsRecord]; array != nil {
 		s.largeBlobs = array
 	}
+	s.attestation = records[attestRecord]
 	var credentials []*credential
 	for name, record := range records {
 		if !strings.HasPrefix(name, credentialPrefix) {
@@ -125,7 +128,7 @@ func (s *state) load(records map[string][]byte) error {
 		if err := ctapcbor.Unmarshal(record, c); err != nil {
 			return fmt.Errorf("stored record %q: %w", name, err)
 		}
-		if _, err := c.signer(); err != nil {
+		if err := c.check(); err != nil {
 			return fmt.Errorf("stored record %q: %w", name, err)
 		}
 		if c.CredProtect > userVerificationRequired {
@@ -148,7 +151,8 @@ type change struct {
 	remove []*credential // before put
 	put    []*credential // new ones, or new versions with the same ID
 
-	largeBlobs []byte // nil: as they are
+	largeBlobs  []byte // nil: as they are
+	attestation []byte // the same
 }
 
 // commit stores a change as one transaction. With an error nothing has changed,
@@ -168,6 +172,9 @@ func (s *state) commit(c change) error {
 	if c.largeBlobs != nil {
 		records[largeBlobsRecord] = c.largeBlobs
 	}
+	if c.attestation != nil {
+		records[attestRecord] = c.attestation
+	}
 	record, err := ctapcbor.Marshal(c.device)
 	if err != nil {
 		return err
@@ -180,6 +187,9 @@ func (s *state) commit(c change) error {
 	s.device = c.device
 	if c.largeBlobs != nil {
 		s.largeBlobs = c.largeBlobs
+	}
+	if c.attestation != nil {
+		s.attestation = c.attestation
 	}
 	for _, credential := range c.remove {
 		s.remove(credential)

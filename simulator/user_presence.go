@@ -18,6 +18,9 @@ var errTouchTimeout = errors.New("nobody touched the key in time")
 // waitForTouch asks for user presence. It returns nil after a touch, else
 // OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
 func (a *Authenticator) waitForTouch(c *call, rpID string) error {
+	if c.origin.tap.take(a.config.Clock.Now()) {
+		return nil
+	}
 	var answer Presence
 	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) {
 		answer = a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
@@ -42,6 +45,7 @@ func (a *Authenticator) askPerson(c *call, limit time.Duration, ask func(context
 	stop := a.config.Clock.AfterFunc(limit, func() { cancel(errTouchTimeout) })
 	defer stop()
 
+	a.dropTouch()
 	transport.Report(c.ctx, transport.StatusUPNeeded)
 	ask(ctx)
 	switch {
