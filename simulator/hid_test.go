@@ -54,8 +54,9 @@ func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
 	return hidTraits{
-		powered: true, lives: uint64(k.cycles), winks: true, speaksCTAP2: true,
+		powered: true, lives: uint64(k.cycles),
 		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
+		claimed:      capabilityWink | capabilityCBOR | capabilityNMSG,
 	}
 }
 
