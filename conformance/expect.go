@@ -71,6 +71,9 @@ func expect(text string, old bool) expectation {
 	if strings.Contains(main, "ignored") || strings.Contains(main, "handled") {
 		e.right = append(e.right, ctap2.StatusOK)
 	}
+	if len(e.right) == 0 && !e.anyError {
+		e.right = []ctap2.Status{ctap2.StatusOK} // the words speak of the answer
+	}
 	return e
 }
 

@@ -122,9 +122,6 @@ func (p *probe) each(name string, f func(p *probe)) {
 	part := &probe{runner: p.runner, Case: p.Case, ctx: p.ctx, part: name, protocol: p.protocol, names: p.names}
 	part.run(f)
 	p.names = part.names
-	if part.outcome == NotApplicable {
-		part.outcome = Pass
-	}
 	p.outcome = max(p.outcome, part.outcome)
 	p.parts = append(p.parts, part.parts...)
 	p.parts = append(p.parts, Result{Case: p.Case, Part: name, Outcome: part.outcome, Notes: part.notes})
@@ -136,11 +133,11 @@ func (p *probe) run(f func(p *probe)) {
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
+			if len(p.parts) == 0 {
+				p.outcome = max(p.outcome, Pass)
+			}
 		case ended:
 			p.outcome = max(p.outcome, e.outcome)
-			if e.outcome == NotApplicable && p.outcome == NotApplicable && len(p.parts) > 0 {
-				p.outcome = Pass
-			}
 		default:
 			panic(e)
 		}

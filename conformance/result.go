@@ -8,14 +8,15 @@ import (
 // Outcome is how a case ended.
 type Outcome int
 
+// The worse, the higher.
 const (
-	Pass Outcome = iota
-	Warning
-	NotApplicable
+	NotApplicable Outcome = iota
+	Pass
+	Warning // an answer that is not right, and that shipped keys give
 	Fail
 )
 
-var outcomeNames = [...]string{"pass", "warning", "not applicable", "FAIL"}
+var outcomeNames = [...]string{"not applicable", "pass", "warning", "FAIL"}
 
 func (o Outcome) String() string { return outcomeNames[o] }
 

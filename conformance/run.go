@@ -20,7 +20,7 @@ type Selection struct {
 }
 
 // implementations has the code of the cases.
-var implementations = merge(hidCases)
+var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases)
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
@@ -58,28 +58,23 @@ func (r *runner) runVariants(ctx context.Context) {
 		}
 	}
 	for _, word := range words {
+		label := ""
 		played := r.bench.Become != nil && r.bench.Become(word) == nil
 		if played {
-			r.stage = 0
+			label = word
+			r.stage, r.base, r.pin, r.enrolled = 0, nil, "", 0
 			r.disconnect()
-		} else {
-			word = ""
 		}
 		for i := range all {
-			if c := &all[i]; c.variant() != "" && (c.variant() == word || !played && !r.has(c)) && r.selected(c) && ctx.Err() == nil {
-				r.runCase(ctx, c, word)
+			if c := &all[i]; c.variant() == word && r.selected(c) && ctx.Err() == nil {
+				r.runCase(ctx, c, label)
 			}
 		}
 	}
 	if r.bench.Become != nil {
-		r.bench.Become("")
 		r.disconnect()
+		r.bench.Become("")
 	}
-}
-
-// has says whether there is a result for a case already.
-func (r *runner) has(c *Case) bool {
-	return slices.ContainsFunc(r.results, func(res Result) bool { return res.Case == c })
 }
 
 func (r *runner) selected(c *Case) bool { return r.sel.Match == nil || r.sel.Match(c) }
@@ -92,12 +87,13 @@ type runner struct {
 
 	wire     *wire
 	card     nfc.Card
-	cid      uint32 // our channel
-	info     map[int]any
-	pin      string // what we set; empty: none
-	enrolled int    // fingers we enrolled
-	stage    stage  // that the key is set up for; 0: none
-	cutting  bool   // the power is about to go: no answer is no fault
+	cid      uint32      // our channel
+	base     map[int]any // what getInfo said on the fresh key
+	info     map[int]any // what getInfo said when the case began
+	pin      string      // what we set; empty: none
+	enrolled int         // fingers we enrolled
+	stage    stage       // that the key is set up for; 0: none
+	cutting  bool        // the power is about to go: no answer is no fault
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
@@ -124,7 +120,7 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			}
 			f(p)
 		})
-		p.run((*probe).cleanUp)
+		p.cleanUp()
 		r.results = append(r.results, p.parts...)
 		if len(protocols) > 1 {
 			part := fmt.Sprintf("protocol%d", p.protocol)

@@ -85,9 +85,10 @@ func (r *runner) prepare(p *probe, variant string) {
 	if err := r.connect(); err != nil {
 		p.fail("%v", err)
 	}
-	if r.info == nil {
-		r.info = p.getInfo()
+	if r.base == nil {
+		r.base = p.getInfo()
 	}
+	r.info = r.base
 	switch {
 	case p.needs("P"):
 		p.need(p.option("clientPin") != nil, "the key has no PIN")
@@ -144,5 +145,6 @@ func (r *runner) factoryReset(p *probe) {
 	p.ok(cmdReset, nil)
 	p.touch(TouchAlways)
 	r.pin, r.enrolled = "", 0
-	r.info = p.getInfo()
+	r.base = p.getInfo()
+	r.info = r.base
 }
