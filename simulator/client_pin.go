@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"unicode/utf8"
@@ -44,10 +45,14 @@ func decodeClientPIN(params []byte) (*clientPINRequest, error) {
 	return req, fault.err
 }
 
-// clientPIN is authenticatorClientPIN, CTAP 2.1 section 6.5.5. The subcommands
-// for built-in user verification are not there, for this key has none.
+// clientPIN is authenticatorClientPIN, CTAP 2.1 section 6.5.5. Subcommands for
+// what the key does not have are unknown to it.
 func (a *Authenticator) clientPIN(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
-	switch ctap2.PINSubCommand(req.subCommand) {
+	sub := ctap2.PINSubCommand(req.subCommand)
+	if !a.profile.clientPINSubCommand(sub) {
+		return nil, ctap2.ErrInvalidSubcommand
+	}
+	switch sub {
 	case ctap2.GetPINRetries:
 		return a.getPINRetries(), nil
 	case ctap2.GetKeyAgreement:
@@ -58,15 +63,30 @@ func (a *Authenticator) clientPIN(c *call, req *clientPINRequest) (*ctap2.Client
 		return nil, a.changePIN(req)
 	case ctap2.GetPINToken:
 		return a.getPINToken(c, req)
-	case ctap2.GetPINUVAuthTokenUsingPINWithPermissions:
-		return a.getTokenWithPermissions(c, req)
+	case ctap2.GetPINUVAuthTokenUsingUVWithPermissions:
+		return a.getTokenUsingUV(c, req)
+	case ctap2.GetUVRetries:
+		return &ctap2.ClientPINResponse{UVRetries: new(a.uvRetries())}, nil
 	}
-	return nil, ctap2.ErrInvalidSubcommand
+	return a.getTokenUsingPIN(c, req)
 }
 
-// protected reports whether some form of user verification is configured, which
-// for this key means that a PIN is set.
-func (a *Authenticator) protected() bool { return len(a.state.device.PINHash) > 0 }
+// clientPINSubCommand reports whether the key has a subcommand.
+func (p *Profile) clientPINSubCommand(sub ctap2.PINSubCommand) bool {
+	switch sub {
+	case ctap2.GetKeyAgreement:
+		return true
+	case ctap2.GetPINRetries, ctap2.SetPIN, ctap2.ChangePIN, ctap2.GetPINToken:
+		return p.supports(ctap2.OptionClientPIN)
+	case ctap2.GetPINUVAuthTokenUsingPINWithPermissions:
+		return p.supports(ctap2.OptionClientPIN) && p.option(ctap2.OptionPINUVAuthToken)
+	case ctap2.GetPINUVAuthTokenUsingUVWithPermissions:
+		return p.supports(ctap2.OptionUV) && p.option(ctap2.OptionPINUVAuthToken)
+	case ctap2.GetUVRetries:
+		return p.supports(ctap2.OptionUV)
+	}
+	return false
+}
 
 // getPINRetries is section 6.5.5.2.
 func (a *Authenticator) getPINRetries() *ctap2.ClientPINResponse {
@@ -104,8 +124,8 @@ func (a *Authenticator) setPIN(req *clientPINRequest) error {
 		return err
 	}
 	// 3. Only the first PIN is set without the old one.
-	if a.protected() {
-		return ctap2.ErrPINAuthInvalid
+	if a.pinSet() {
+		return cmp.Or(a.profile.Disputes.SetPINAgain, ctap2.ErrPINAuthInvalid)
 	}
 	// 4. Shared secret.
 	secret, err := p.decapsulate(req.keyAgreement)
@@ -157,18 +177,24 @@ func (a *Authenticator) changePIN(req *clientPINRequest) error {
 	if err := a.checkPIN(p, secret, req.pinHashEnc); err != nil {
 		return err
 	}
-	// 9. to 12., 14. The new PIN itself. 13. A change is never forced.
+	// 9. to 12., 14. The new PIN itself.
 	pin, err := a.decryptNewPIN(p, secret, req.newPINEnc)
 	if err != nil {
 		return err
 	}
-	// 15. to 18. Store it.
+	// 13. A forced change is not to the same PIN.
 	c := change{device: a.state.device}
 	c.device.setPIN(pin)
+	if a.state.device.ForcePINChange && bytes.Equal(c.device.PINHash, a.state.device.PINHash) {
+		return ctap2.ErrPINPolicyViolation
+	}
+	// 15. to 18. Store it. 20. The persistent token is void.
+	c.device.ForcePINChange = false
+	c.device.PersistentToken = nil
 	if err := a.state.commit(c); err != nil {
 		return err
 	}
-	// 19. All tokens are void. 20. There is no persistent one.
+	// 19. So are all others.
 	return a.resetTokens(a.session)
 }
 
@@ -179,13 +205,17 @@ func (a *Authenticator) decryptNewPIN(p pinProtocol, secret, newPINEnc []byte) (
 		return nil, ctap2.ErrPINAuthInvalid
 	}
 	if len(padded) != paddedPINSize {
-		return nil, ctap2.ErrInvalidParameter
+		return nil, cmp.Or(a.profile.Disputes.NewPINSize, ctap2.ErrInvalidParameter)
 	}
 	pin := bytes.TrimRight(padded, "\x00")
 	if len(pin) == paddedPINSize { // without a terminator it may have been longer
 		return nil, ctap2.ErrPINPolicyViolation
 	}
-	if !utf8.Valid(pin) || uint(utf8.RuneCount(pin)) < a.minPINLength() {
+	length := uint(utf8.RuneCount(pin))
+	if !utf8.Valid(pin) || length < a.minPINLength() || length > a.profile.maxPINLength() {
+		return nil, ctap2.ErrPINPolicyViolation
+	}
+	if a.pinComplexityPolicy() && !complexPIN([]rune(string(pin))) {
 		return nil, ctap2.ErrPINPolicyViolation
 	}
 	return pin, nil
@@ -196,13 +226,20 @@ func (d *device) setPIN(pin []byte) {
 	hash := sha256.Sum256(pin)
 	d.PINHash = hash[:pinHashSize]
 	d.PINLength = uint(utf8.RuneCount(pin))
+	d.pinEntered()
+}
+
+// pinEntered is what the right PIN does.
+func (d *device) pinEntered() {
 	d.PINRetries = maxPINRetries
+	d.UVFailures = 0
+	d.UVSincePIN = 0
 }
 
 // pinUsable checks that there is a PIN and that it may be tried.
 func (a *Authenticator) pinUsable() error {
 	switch {
-	case !a.protected():
+	case !a.pinSet():
 		return ctap2.ErrPINNotSet
 	case a.state.device.PINRetries == 0:
 		return ctap2.ErrPINBlocked
@@ -226,7 +263,7 @@ func (a *Authenticator) checkPIN(p *pinSession, secret, pinHashEnc []byte) error
 	}
 	a.session.pinMismatches = 0
 	success := change{device: a.state.device}
-	success.device.PINRetries = maxPINRetries
+	success.device.pinEntered()
 	return a.state.commit(success)
 }
 
@@ -243,96 +280,4 @@ func (a *Authenticator) wrongPIN(p *pinSession) error {
 		return ctap2.ErrPINAuthBlocked
 	}
 	return ctap2.ErrPINInvalid
-}
-
-// getPINToken is section 6.5.5.7.1, of CTAP 2.0.
-func (a *Authenticator) getPINToken(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
-	// 1. Mandatory members.
-	if req.protocol == nil || req.keyAgreement == nil || req.pinHashEnc == nil {
-		return nil, ctap2.ErrMissingParameter
-	}
-	// 2. Protocol.
-	p, err := a.pinUVAuthProtocol(req.protocol)
-	if err != nil {
-		return nil, err
-	}
-	// 3., 4. Permissions belong to the other subcommand.
-	if req.permissions != nil || req.rpID != nil {
-		return nil, ctap2.ErrInvalidParameter
-	}
-	// 5. to 10. The PIN. 11. A change is never forced.
-	secret, err := a.enterPIN(p, req)
-	if err != nil {
-		return nil, err
-	}
-	// 12. to 15. The first makeCredential or getAssertion binds the RP ID.
-	return a.issueToken(c, p, secret, ctap2.PermissionMC|ctap2.PermissionGA, nil)
-}
-
-// getTokenWithPermissions is getPinUvAuthTokenUsingPinWithPermissions, section
-// 6.5.5.7.2.
-func (a *Authenticator) getTokenWithPermissions(c *call, req *clientPINRequest) (*ctap2.ClientPINResponse, error) {
-	// 1. Mandatory members.
-	if req.protocol == nil || req.keyAgreement == nil || req.pinHashEnc == nil || req.permissions == nil {
-		return nil, ctap2.ErrMissingParameter
-	}
-	permissions := ctap2.Permissions(*req.permissions)
-	if permissions&(ctap2.PermissionMC|ctap2.PermissionGA) != 0 && req.rpID == nil {
-		return nil, ctap2.ErrMissingParameter
-	}
-	// 2. Protocol.
-	p, err := a.pinUVAuthProtocol(req.protocol)
-	if err != nil {
-		return nil, err
-	}
-	// 3. No permissions are no request.
-	if permissions == 0 {
-		return nil, ctap2.ErrInvalidParameter
-	}
-	// 4. Permissions for what this key does not have.
-	if permissions&refusedPermissions != 0 {
-		return nil, ctap2.ErrUnauthorizedPermission
-	}
-	// 5. to 10. The PIN. 11. A change is never forced.
-	secret, err := a.enterPIN(p, req)
-	if err != nil {
-		return nil, err
-	}
-	// 12. There is no persistent token. 13. to 17. Unknown permissions are
-	// dropped.
-	return a.issueToken(c, p, secret, permissions&grantedPermissions, req.rpID)
-}
-
-// The permissions of section 6.5.5.7 that this key knows.
-const (
-	grantedPermissions = ctap2.PermissionMC | ctap2.PermissionGA | ctap2.PermissionCM
-	refusedPermissions = ctap2.PermissionBE | ctap2.PermissionLBW | ctap2.PermissionACFG | ctap2.PermissionPCMR
-)
-
-// enterPIN is steps 5 to 10 of the two subcommands that give tokens. Step 7 has
-// no display to ask for consent on.
-func (a *Authenticator) enterPIN(p *pinSession, req *clientPINRequest) (secret []byte, err error) {
-	if err := a.pinUsable(); err != nil {
-		return nil, err
-	}
-	if secret, err = p.decapsulate(req.keyAgreement); err != nil {
-		return nil, err
-	}
-	return secret, a.checkPIN(p, secret, req.pinHashEnc)
-}
-
-// issueToken gives a new token to the platform. Tokens of all protocols that
-// were given before are void.
-func (a *Authenticator) issueToken(c *call, p *pinSession, secret []byte, permissions ctap2.Permissions, rpID *string) (*ctap2.ClientPINResponse, error) {
-	if err := a.resetTokens(a.session); err != nil {
-		return nil, err
-	}
-	encrypted, err := a.seal(p, secret, p.token.value)
-	if err != nil {
-		return nil, err
-	}
-	a.beginUsing(&p.token, c.origin.transport, false)
-	p.token.permissions = permissions
-	p.token.rpID = rpID
-	return &ctap2.ClientPINResponse{PINUVAuthToken: encrypted}, nil
 }

@@ -43,10 +43,23 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 	}
 	c.command = ctap2.Command(msg[0])
 	handle, ok := handlers[c.command]
-	if !ok {
+	if !ok || !a.profile.offers(c.command) {
 		return nil, ctap2.ErrInvalidCommand
 	}
 	return handle(a, c, msg[1:])
+}
+
+// offers reports whether the key has a command.
+func (p *Profile) offers(command ctap2.Command) bool {
+	switch command {
+	case ctap2.CommandClientPIN:
+		return p.supports(ctap2.OptionClientPIN) || p.supports(ctap2.OptionUV)
+	case ctap2.CommandCredentialManagement:
+		return p.option(ctap2.OptionCredMgmt)
+	case ctap2.CommandSelection:
+		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
+	}
+	return true
 }
 
 // A handler serves one command and returns the CBOR of its answer. An error

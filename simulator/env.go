@@ -42,6 +42,46 @@ type PresenceRequest struct {
 	RPID    string // empty for commands that concern no relying party
 }
 
+// A FingerRequest says what a finger on the sensor is wanted for.
+type FingerRequest struct {
+	Command ctap2.Command
+	RPID    string // empty for commands that concern no relying party
+}
+
+// A Sample is what the fingerprint sensor saw.
+type Sample struct {
+	Finger  string // names the finger: samples with the same name match
+	Quality SampleQuality
+}
+
+// SampleQuality is a lastEnrollSampleStatus, CTAP 2.1 section 6.7.4. Only good
+// samples can be recognized.
+type SampleQuality uint
+
+const (
+	SampleGood         SampleQuality = 0x00
+	SampleTooHigh      SampleQuality = 0x01
+	SampleTooLow       SampleQuality = 0x02
+	SampleTooLeft      SampleQuality = 0x03
+	SampleTooRight     SampleQuality = 0x04
+	SampleTooFast      SampleQuality = 0x05
+	SampleTooSlow      SampleQuality = 0x06
+	SamplePoorQuality  SampleQuality = 0x07
+	SampleTooSkewed    SampleQuality = 0x08
+	SampleTooShort     SampleQuality = 0x09
+	SampleMergeFailure SampleQuality = 0x0a
+	SampleExists       SampleQuality = 0x0b
+	SampleDatabaseFull SampleQuality = 0x0c
+	SampleNoActivity   SampleQuality = 0x0d // no finger came
+	SampleNoTransition SampleQuality = 0x0e // the finger was not lifted
+)
+
+// DefaultFinger is whose finger lies on the sensor without a Config.Finger.
+const DefaultFinger = "default"
+
+// goodSample is the Config.Finger of a key that always sees the same finger.
+func goodSample(context.Context, FingerRequest) Sample { return Sample{Finger: DefaultFinger} }
+
 // touchedAtOnce is the Config.Presence of a key that nobody needs to touch.
 func touchedAtOnce(context.Context, PresenceRequest) Presence { return PresenceTouched }
 

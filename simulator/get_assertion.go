@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"slices"
 
@@ -53,7 +54,7 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 		return nil, err
 	}
 	// 1. An empty pinUvAuthParam only asks which key this is.
-	if req.pinUVAuthParam != nil && len(req.pinUVAuthParam) == 0 {
+	if a.asksWhichKey(req.pinUVAuthParam) {
 		return nil, a.answerWhichKey(c, req.rpID)
 	}
 	// 2. A pinUvAuthParam needs a protocol that we speak.
@@ -64,18 +65,26 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 	// 3. Nobody is verified or present so far.
 	s := &assertion{rpIDHash: sha256.Sum256([]byte(req.rpID)), clientDataHash: req.clientDataHash}
 	// 4. Options.
-	up, err := assertionOptions(req)
+	up, err := a.assertionOptions(req)
 	if err != nil {
 		return nil, err
 	}
-	// 5. alwaysUv is not supported.
-	// 6. Verify the token. On a key without a PIN nothing is verified.
-	var token *pinUVAuthToken
-	if a.protected() && auth != nil {
-		if !auth.authorizesFor(req.rpID, req.clientDataHash, req.pinUVAuthParam, ctap2.PermissionGA) {
-			return nil, ctap2.ErrPINAuthInvalid
+	cl := &claim{
+		rpID: req.rpID, clientDataHash: req.clientDataHash, permission: ctap2.PermissionGA,
+		param: req.pinUVAuthParam, protocol: auth, builtIn: auth == nil && option(req.options.UV, false),
+	}
+	// 5. alwaysUv, which is not for silent requests.
+	if a.alwaysUV() && up {
+		if err := a.requireUV(cl); err != nil {
+			return nil, err
 		}
-		token = &auth.token
+	}
+	// 6. Verify the user.
+	verified, err := a.verifyUser(c, cl)
+	if err != nil {
+		return nil, err
+	}
+	if verified.uv() {
 		s.flags |= ctap2.FlagUV
 	}
 	// 7. Locate the credentials.
@@ -83,16 +92,17 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 	if len(found) == 0 {
 		return nil, ctap2.ErrNoCredentials
 	}
-	// 8. There is no built-in user verification that would prove presence.
-	// 9. User presence.
-	if up {
-		if token == nil || !token.userPresent {
+	// 8. A finger was gesture enough. 9. User presence.
+	if up && !verified.finger {
+		if !verified.present() {
 			if err := a.waitForConsent(c, req.rpID); err != nil {
 				return nil, err
 			}
 		}
-		s.flags |= ctap2.FlagUP
 		a.session.consumeTokens()
+	}
+	if up {
+		s.flags |= ctap2.FlagUP
 	}
 	// 10. Extensions.
 	if req.hmacSecret != nil {
@@ -116,7 +126,7 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 	}
 	if len(found) > 1 {
 		resp.NumberOfCredentials = uint(len(found))
-		a.keep(c, &series{token: token, assertion: s, assertions: found[1:]})
+		a.keep(c, &series{token: verified.token, assertion: s, assertions: found[1:]})
 	}
 	return resp, nil
 }
@@ -142,12 +152,13 @@ func (a *Authenticator) getNextAssertion(c *call) (*ctap2.GetAssertionResponse, 
 }
 
 // assertionOptions is step 4. Unknown options were left out by the decoder.
-func assertionOptions(req *getAssertionRequest) (up bool, err error) {
-	if req.pinUVAuthParam == nil && option(req.options.UV, false) {
-		return false, ctap2.ErrInvalidOption // needs built-in user verification
+func (a *Authenticator) assertionOptions(req *getAssertionRequest) (up bool, err error) {
+	// A pinUvAuthParam takes precedence over uv.
+	if req.pinUVAuthParam == nil && option(req.options.UV, false) && !a.uvReady() {
+		return false, ctap2.ErrInvalidOption
 	}
 	if req.options.RK != nil {
-		return false, ctap2.ErrUnsupportedOption
+		return false, cmp.Or(a.profile.Disputes.RKInGetAssertion, ctap2.ErrUnsupportedOption)
 	}
 	return option(req.options.UP, true), nil
 }

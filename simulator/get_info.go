@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -10,6 +11,7 @@ import (
 // with the members that change in use.
 func (a *Authenticator) getInfo(*call) (*ctap2.GetInfoResponse, error) {
 	info := a.profile.GetInfo
+	info.Versions = a.versions()
 	info.Options = a.options()
 	info.MaxMsgSize = a.maxMsgSize()
 	if info.MinPINLength != nil {
@@ -18,14 +20,32 @@ func (a *Authenticator) getInfo(*call) (*ctap2.GetInfoResponse, error) {
 	if info.RemainingDiscoverableCredentials != nil {
 		info.RemainingDiscoverableCredentials = new(a.remaining())
 	}
+	if info.UVCountSinceLastPINEntry != nil {
+		info.UVCountSinceLastPINEntry = new(a.state.device.UVSincePIN)
+	}
 	return &info, nil
 }
 
-// options are those of the profile, as they are now (CTAP 2.1, section 6.4.1).
+// versions are those of the profile; U2F is not always allowed.
+func (a *Authenticator) versions() []string {
+	return slices.DeleteFunc(slices.Clone(a.profile.GetInfo.Versions), func(v string) bool {
+		return v == ctap2.VersionU2F && !a.u2fAllowed()
+	})
+}
+
+// options are those that the profile lists, as they are now (CTAP 2.1, section
+// 6.4.1).
 func (a *Authenticator) options() map[string]bool {
 	options := maps.Clone(a.profile.GetInfo.Options)
-	if a.profile.supports(ctap2.OptionClientPIN) {
-		options[ctap2.OptionClientPIN] = a.protected()
+	for id, value := range map[string]bool{
+		ctap2.OptionClientPIN:        a.pinSet(),
+		ctap2.OptionUV:               a.uvReady(),
+		ctap2.OptionAlwaysUV:         a.alwaysUV(),
+		ctap2.OptionMakeCredUVNotRqd: a.makeCredUVNotRqd(),
+	} {
+		if a.profile.supports(id) {
+			options[id] = value
+		}
 	}
 	return options
 }

@@ -56,7 +56,10 @@ const (
 	puatRequired           = 0x36
 	pinPolicyViolation     = 0x37
 	requestTooLarge        = 0x39
+	upRequired             = 0x3b
+	uvBlocked              = 0x3c
 	invalidSubcommand      = 0x3e
+	uvInvalid              = 0x3f
 	unauthorizedPermission = 0x40
 	other                  = 0x7f
 )
@@ -152,9 +155,12 @@ type key struct {
 	clock   *fakeClock
 	storage simulator.Storage
 	// touch decides what the person does; nil touches at once.
-	touch   func(ctx context.Context) simulator.Presence
+	touch func(ctx context.Context) simulator.Presence
+	// finger decides what the sensor sees; nil is a good sample of DefaultFinger.
+	finger  func(ctx context.Context) simulator.Sample
 	lives   byte // how often it was plugged in
 	prompts []simulator.PresenceRequest
+	fingers []simulator.FingerRequest
 	reports []transport.Status
 }
 
@@ -181,6 +187,13 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 				return simulator.PresenceTouched
 			}
 			return k.touch(ctx)
+		},
+		Finger: func(ctx context.Context, r simulator.FingerRequest) simulator.Sample {
+			k.fingers = append(k.fingers, r)
+			if k.finger == nil {
+				return rightFinger
+			}
+			return k.finger(ctx)
 		},
 	}
 	for _, set := range options {

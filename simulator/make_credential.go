@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"unicode/utf8"
 
@@ -57,7 +58,7 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 		return nil, err
 	}
 	// 1. An empty pinUvAuthParam only asks which key this is.
-	if req.pinUVAuthParam != nil && len(req.pinUVAuthParam) == 0 {
+	if a.asksWhichKey(req.pinUVAuthParam) {
 		return nil, a.answerWhichKey(c, req.rp.ID)
 	}
 	// 2. A pinUvAuthParam needs a protocol that we speak.
@@ -73,41 +74,51 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	// 4. Nobody is verified or present so far.
 	made := &creation{alg: alg, rpIDHash: sha256.Sum256([]byte(req.rp.ID))}
 	// 5. Options.
-	if made.rk, err = creationOptions(req); err != nil {
+	if made.rk, err = a.creationOptions(req); err != nil {
 		return nil, err
 	}
-	// 6. alwaysUv is not supported.
-	// 7. makeCredUvNotRqd: only discoverable credentials need verification.
-	if a.protected() && auth == nil && made.rk {
-		return nil, ctap2.ErrPUATRequired
+	cl := &claim{
+		rpID: req.rp.ID, clientDataHash: req.clientDataHash, permission: ctap2.PermissionMC,
+		param: req.pinUVAuthParam, protocol: auth, builtIn: auth == nil && option(req.options.UV, false),
 	}
-	// 8. makeCredUvNotRqd is never false.
+	// 6. alwaysUv.
+	if a.alwaysUV() {
+		if err := a.requireUV(cl); err != nil {
+			return nil, err
+		}
+	}
+	// 7., 8. With makeCredUvNotRqd only discoverable credentials need
+	// verification, otherwise all do.
+	if a.protected() && auth == nil && !cl.builtIn && (made.rk || !a.makeCredUVNotRqd()) {
+		return nil, a.errNotVerified()
+	}
 	// 9. Enterprise attestation is not supported.
 	if req.enterpriseAttestation != nil {
 		return nil, ctap2.ErrInvalidParameter
 	}
 	// 10. Without verification there is nothing to do in step 11.
-	// 11. Verify the token. On a key without a PIN nothing is verified.
-	if a.protected() && auth != nil {
-		if !auth.authorizesFor(req.rp.ID, req.clientDataHash, req.pinUVAuthParam, ctap2.PermissionMC) {
-			return nil, ctap2.ErrPINAuthInvalid
-		}
+	// 11. Verify the user.
+	verified, err := a.verifyUser(c, cl)
+	if err != nil {
+		return nil, err
+	}
+	if verified.uv() {
 		made.flags |= ctap2.FlagUV
 	}
 	// 12. Excluded credentials.
-	present := auth != nil && auth.token.userPresent
-	if a.excluded(req.excludeList, made.rpIDHash, made.flags&ctap2.FlagUV != 0) {
-		return nil, a.tellExcluded(c, req.rp.ID, present)
+	if a.excluded(req.excludeList, made.rpIDHash, verified.uv()) {
+		return nil, a.tellExcluded(c, req.rp.ID, verified.present())
 	}
-	// 13. There is no built-in user verification that would prove presence.
-	// 14. User presence.
-	if !present {
-		if err := a.waitForConsent(c, req.rp.ID); err != nil {
-			return nil, err
+	// 13. A finger was gesture enough. 14. User presence.
+	if !verified.finger {
+		if !verified.present() {
+			if err := a.waitForConsent(c, req.rp.ID); err != nil {
+				return nil, err
+			}
 		}
+		a.session.consumeTokens()
 	}
 	made.flags |= ctap2.FlagUP
-	a.session.consumeTokens()
 	return a.create(req, made)
 }
 
@@ -162,7 +173,7 @@ func (a *Authenticator) chooseAlgorithm(params []credentialParameter) (cose.Algo
 	var chosen cose.Algorithm
 	for _, p := range params {
 		if p.algorithm == nil || p.kind == nil {
-			return 0, ctap2.ErrInvalidCBOR
+			return 0, cmp.Or(a.profile.Disputes.IncompleteAlgorithm, ctap2.ErrInvalidCBOR)
 		}
 		alg := cose.Algorithm(*p.algorithm)
 		if chosen == 0 && *p.kind == ctap2.PublicKeyType && a.profile.algorithm(alg) {
@@ -176,11 +187,13 @@ func (a *Authenticator) chooseAlgorithm(params []credentialParameter) (cose.Algo
 }
 
 // creationOptions is step 5. Unknown options were left out by the decoder.
-func creationOptions(req *makeCredentialRequest) (rk bool, err error) {
-	// A pinUvAuthParam takes precedence over uv, which needs built-in user
-	// verification.
-	if req.pinUVAuthParam == nil && option(req.options.UV, false) {
+func (a *Authenticator) creationOptions(req *makeCredentialRequest) (rk bool, err error) {
+	// A pinUvAuthParam takes precedence over uv.
+	if req.pinUVAuthParam == nil && option(req.options.UV, false) && !a.uvReady() {
 		return false, ctap2.ErrInvalidOption
+	}
+	if req.options.RK != nil && !a.profile.option(ctap2.OptionRK) {
+		return false, ctap2.ErrUnsupportedOption
 	}
 	if !option(req.options.UP, true) {
 		return false, ctap2.ErrInvalidOption

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"crypto/elliptic"
 	"time"
@@ -31,7 +32,7 @@ func (a *Authenticator) pinUVAuthProtocol(number *uint64) (*pinSession, error) {
 			return p, nil
 		}
 	}
-	return nil, ctap2.ErrInvalidParameter
+	return nil, cmp.Or(a.profile.Disputes.UnknownProtocol, ctap2.ErrInvalidParameter)
 }
 
 // regenerate makes a new key agreement key.
@@ -77,6 +78,7 @@ type pinUVAuthToken struct {
 
 	// The rest is zero while the token is not in use.
 	inUse        bool
+	unlimited    bool // a pinToken of CTAP 2.0: until power-off it allows everything
 	issued       time.Time
 	firstUse     time.Duration // initial usage and user present time limit
 	used         bool          // authorized something
@@ -98,9 +100,11 @@ func (a *Authenticator) resetTokens(s *session) error {
 	return nil
 }
 
-// beginUsing is beginUsingPinUvAuthToken.
+// beginUsing is beginUsingPinUvAuthToken. A key without the option
+// pinUvAuthToken gives the pinToken of CTAP 2.0, section 5.5.
 func (a *Authenticator) beginUsing(t *pinUVAuthToken, transport string, userPresent bool) {
 	t.inUse = true
+	t.unlimited = !a.profile.option(ctap2.OptionPINUVAuthToken)
 	t.issued = a.config.Clock.Now()
 	t.firstUse = tokenFirstUse
 	if transport == transportNFC {
@@ -115,7 +119,7 @@ func (t *pinUVAuthToken) stopUsing() { *t = pinUVAuthToken{value: t.value} }
 
 // observe is pinUvAuthTokenUsageTimerObserver. It runs before every command.
 func (t *pinUVAuthToken) observe(now time.Time) {
-	if !t.inUse {
+	if !t.inUse || t.unlimited {
 		return
 	}
 	age := now.Sub(t.issued)
@@ -138,6 +142,9 @@ func (s *session) observeTokens(now time.Time) {
 // clearPinUvAuthTokenPermissionsExceptLbw.
 func (s *session) consumeTokens() {
 	for _, p := range s.protocols {
+		if p.token.unlimited {
+			continue
+		}
 		p.token.userPresent = false
 		p.token.userVerified = false
 		p.token.permissions &= ctap2.PermissionLBW
@@ -148,7 +155,10 @@ func (s *session) consumeTokens() {
 // checks a permission.
 func (p *pinSession) authorizes(message, param []byte, permission ctap2.Permissions) bool {
 	t := &p.token
-	if !t.inUse || !verify(p, t.value, message, param) || t.permissions&permission == 0 {
+	if !t.inUse || !verify(p, t.value, message, param) {
+		return false
+	}
+	if !t.unlimited && t.permissions&permission == 0 {
 		return false
 	}
 	t.used = true
@@ -165,6 +175,8 @@ func (p *pinSession) authorizesFor(rpID string, clientDataHash, param []byte, pe
 	if t.rpID != nil && *t.rpID != rpID || !t.userVerified {
 		return false
 	}
-	t.rpID = &rpID
+	if !t.unlimited {
+		t.rpID = &rpID
+	}
 	return true
 }

@@ -18,6 +18,16 @@ type Profile struct {
 	// the option clientPin or remainingDiscoverableCredentials, give the value
 	// that they start from.
 	GetInfo ctap2.GetInfoResponse
+
+	// UVRetries is how many fingers may fail before built-in user verification
+	// is blocked, 1 to 25; 0 is 5.
+	UVRetries uint
+	// UVAttempts is how many fingers one command tries where the key retries by
+	// itself, 1 to 5; 0 is 3.
+	UVAttempts uint
+	// Disputes are the answers about which keys differ; the zero value follows
+	// the specification.
+	Disputes Disputes
 }
 
 // firmwareVersion is 1.0.0.
@@ -80,6 +90,17 @@ func (p *Profile) option(id string) bool {
 func (p *Profile) supports(id string) bool {
 	_, present := p.GetInfo.Option(id)
 	return present
+}
+
+// preview reports whether the key has the prototype of a command, from before
+// CTAP 2.1.
+func (p *Profile) preview(id string) bool {
+	return p.GetInfo.HasVersion(ctap2.VersionFIDO21Pr) && p.supports(id)
+}
+
+// pinGivesMcGa reports whether the permissions mc and ga can be had with a PIN.
+func (p *Profile) pinGivesMcGa() bool {
+	return p.supports(ctap2.OptionClientPIN) && !p.option(ctap2.OptionNoMcGaWithPIN)
 }
 
 // extension reports whether the key has an extension.

@@ -28,6 +28,9 @@ type Config struct {
 	// or when ctx ends, which is the time limit or a cancel. nil touches at
 	// once. It may call PowerCycle, but neither Exchange nor Close.
 	Presence func(ctx context.Context, r PresenceRequest) Presence
+	// Finger asks the person to lay a finger on the sensor, under the same rules
+	// as Presence. nil gives a good sample of [DefaultFinger] at once.
+	Finger func(ctx context.Context, r FingerRequest) Sample
 	// Profile is the key to be played; nil is [DefaultProfile].
 	Profile *Profile
 	// MaxMsgSize lowers the length in bytes of the longest request to what a
@@ -56,6 +59,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Presence == nil {
 		c.Presence = touchedAtOnce
+	}
+	if c.Finger == nil {
+		c.Finger = goodSample
 	}
 	if c.Profile == nil {
 		c.Profile = DefaultProfile()

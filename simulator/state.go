@@ -27,6 +27,15 @@ type device struct {
 	MinPINLength        uint     `cbor:"7,keyasint,omitempty"` // code points; 0: as in the profile
 	MinPINLengthRPIDs   []string `cbor:"8,keyasint,omitempty"`
 	PINComplexityPolicy bool     `cbor:"9,keyasint,omitempty"`
+	ForcePINChange      bool     `cbor:"19,keyasint,omitempty"`
+	AlwaysUV            *bool    `cbor:"20,keyasint,omitempty"` // nil: as in the profile
+
+	// Built-in user verification; see user_verification.go.
+	UVFailures uint `cbor:"24,keyasint,omitempty"` // since the last success
+	UVSincePIN uint `cbor:"25,keyasint,omitempty"` // successes since a PIN was entered
+
+	// PersistentToken is nil until one is asked for; see identity.go.
+	PersistentToken []byte `cbor:"26,keyasint,omitempty"`
 }
 
 const masterKeySize = 32

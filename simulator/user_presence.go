@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -17,18 +18,13 @@ var errTouchTimeout = errors.New("nobody touched the key in time")
 // waitForTouch asks for user presence. It returns nil after a touch, else
 // OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
 func (a *Authenticator) waitForTouch(c *call, rpID string) error {
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	stop := a.config.Clock.AfterFunc(touchTimeLimit, func() { cancel(errTouchTimeout) })
-	defer stop()
-
-	transport.Report(c.ctx, transport.StatusUPNeeded)
-	answer := a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
+	var answer Presence
+	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) {
+		answer = a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
+	})
 	switch {
-	case c.ctx.Err() != nil: // a touch at the last moment comes too late
-		return ctap2.ErrKeepaliveCancel
-	case ctx.Err() != nil:
-		return ctap2.ErrUserActionTimeout
+	case err != nil:
+		return err
 	case answer == PresenceTouched:
 		return nil
 	case answer == PresenceDeclined:
@@ -37,14 +33,36 @@ func (a *Authenticator) waitForTouch(c *call, rpID string) error {
 	return ctap2.ErrUserActionTimeout
 }
 
+// askPerson lets the key blink while ask waits for the person. It returns nil
+// when they answered in time, else USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
+func (a *Authenticator) askPerson(c *call, limit time.Duration, ask func(context.Context)) error {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	stop := a.config.Clock.AfterFunc(limit, func() { cancel(errTouchTimeout) })
+	defer stop()
+
+	transport.Report(c.ctx, transport.StatusUPNeeded)
+	ask(ctx)
+	switch {
+	case c.ctx.Err() != nil: // an answer at the last moment comes too late
+		return ctap2.ErrKeepaliveCancel
+	case ctx.Err() != nil:
+		return ctap2.ErrUserActionTimeout
+	}
+	return nil
+}
+
 // waitForConsent is waitForTouch for makeCredential and getAssertion, whose
 // steps make no difference between a refusal and a timeout.
 func (a *Authenticator) waitForConsent(c *call, rpID string) error {
 	err := a.waitForTouch(c, rpID)
-	if errors.Is(err, ctap2.ErrUserActionTimeout) {
-		return ctap2.ErrOperationDenied
+	if !errors.Is(err, ctap2.ErrUserActionTimeout) {
+		return err
 	}
-	return err
+	if c.origin.transport == transportNFC && a.profile.Disputes.TouchTimeoutNFC != 0 {
+		return a.profile.Disputes.TouchTimeoutNFC
+	}
+	return cmp.Or(a.profile.Disputes.TouchTimeout, ctap2.ErrOperationDenied)
 }
 
 // authProtocol is step 2 of makeCredential and getAssertion: a pinUvAuthParam
@@ -56,15 +74,20 @@ func (a *Authenticator) authProtocol(param []byte, number *uint64) (*pinSession,
 	return a.pinUVAuthProtocol(number)
 }
 
-// answerWhichKey is step 1 of makeCredential and getAssertion: an empty
-// pinUvAuthParam asks the person to point out this key by a touch. It always
-// ends in an error.
+// asksWhichKey is the condition of step 1 of makeCredential and getAssertion: an
+// empty pinUvAuthParam asks the person to point out this key by a touch.
+func (a *Authenticator) asksWhichKey(param []byte) bool {
+	return param != nil && len(param) == 0 &&
+		(a.profile.supports(ctap2.OptionClientPIN) || a.profile.option(ctap2.OptionPINUVAuthToken))
+}
+
+// answerWhichKey is the rest of step 1. It always ends in an error.
 func (a *Authenticator) answerWhichKey(c *call, rpID string) error {
 	if err := a.waitForConsent(c, rpID); err != nil {
 		return err
 	}
-	if !a.protected() {
+	if !a.pinSet() {
 		return ctap2.ErrPINNotSet
 	}
-	return ctap2.ErrPINInvalid
+	return cmp.Or(a.profile.Disputes.WhichKey, ctap2.ErrPINInvalid)
 }
