@@ -20,7 +20,7 @@ type Selection struct {
 }
 
 // implementations has the code of the cases.
-var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases)
+var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases)
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {

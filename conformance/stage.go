@@ -101,7 +101,7 @@ func (r *runner) prepare(p *probe, variant string) {
 		p.need(want == stageFramed || want == stagePIN && r.pin != "", "needs a stage that a key in use cannot be put into")
 		return
 	}
-	if r.stage != want || want == stageReset {
+	if r.stage != want || want == stageReset || r.filling(p) {
 		r.stage = 0
 		r.enter(p, want)
 		r.stage = want
@@ -147,4 +147,11 @@ func (r *runner) factoryReset(p *probe) {
 	r.pin, r.enrolled = "", 0
 	r.base = p.getInfo()
 	r.info = r.base
+}
+
+// filling says whether earlier cases left so many credentials that there may be
+// too little room for the next.
+func (r *runner) filling(p *probe) bool {
+	r.info = p.getInfo()
+	return num(r.info[infoRemaining]) < num(r.base[infoRemaining])/2
 }
