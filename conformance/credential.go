@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/fidokey/fidokey/cose"
@@ -20,8 +21,10 @@ const (
 
 const es256 = -7
 
-// rp is the RP ID of this case.
-func (p *probe) rp() string { return strings.ToLower(p.ID) + ".conformance.test" }
+// rp is the RP ID of this run of the case.
+func (p *probe) rp() string {
+	return fmt.Sprintf("%s-%d.conformance.test", strings.ToLower(p.ID), p.serial)
+}
 
 // mc is a makeCredential request of the smallest kind, with changes.
 func (p *probe) mc(edits ...edit) m {

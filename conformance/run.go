@@ -20,7 +20,8 @@ type Selection struct {
 }
 
 // implementations has the code of the cases.
-var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases)
+var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
+	cbrCases, xcpCases, xhsCases, staCases)
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
@@ -93,6 +94,7 @@ type runner struct {
 	pin      string      // what we set; empty: none
 	enrolled int         // fingers we enrolled
 	stage    stage       // that the key is set up for; 0: none
+	serial   int    // of the run, so that each has an RP ID of its own
 	cutting  bool        // the power is about to go: no answer is no fault
 }
 
@@ -107,6 +109,7 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 	}
 	protocols := []int{0}
 	for i := 0; i < len(protocols); i++ {
+		r.serial++
 		p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocols[i]}
 		p.run(func(p *probe) {
 			r.prepare(p, variant)

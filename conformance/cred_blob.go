@@ -1,0 +1,3 @@
+package conformance
+
+func (p *probe) credBlobSeries() {}
