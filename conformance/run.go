@@ -94,7 +94,7 @@ type runner struct {
 	pin      string      // what we set; empty: none
 	enrolled int         // fingers we enrolled
 	stage    stage       // that the key is set up for; 0: none
-	serial   int    // of the run, so that each has an RP ID of its own
+	serial   int         // of the run, so that each has an RP ID of its own
 	cutting  bool        // the power is about to go: no answer is no fault
 }
 
