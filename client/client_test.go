@@ -62,6 +62,7 @@ func (p *person) prompt() client.Prompt {
 type bench struct {
 	*client.Key
 	authenticator *simulator.Authenticator
+	door          *simulator.HID
 	wire          *counted
 	person        *person
 }
@@ -73,19 +74,35 @@ func newBench(t *testing.T, c simulator.Config) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := simulator.NewHID(authenticator)
-	dev, err := hid.Open(t.Context(), door.Port())
-	if err != nil {
-		t.Fatal(err)
+	b := &bench{
+		authenticator: authenticator, door: simulator.NewHID(authenticator),
+		wire: &counted{}, person: &person{pin: "1234", newPIN: "1234"},
 	}
-	b := &bench{authenticator: authenticator, wire: &counted{Device: dev}, person: &person{pin: "1234", newPIN: "1234"}}
-	b.Key = client.New(b.wire, client.Options{Prompt: b.person.prompt()})
+	b.open(t)
 	t.Cleanup(func() {
 		b.Close()
-		door.Close()
+		b.door.Close()
 		authenticator.Close()
 	})
 	return b
+}
+
+// open allocates a channel, which a key forgets when it is unplugged.
+func (b *bench) open(t *testing.T) {
+	t.Helper()
+	dev, err := hid.Open(t.Context(), b.door.Port())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wire.Device = dev
+	b.Key = client.New(b.wire, client.Options{Prompt: b.person.prompt()})
+}
+
+// replug unplugs the key and plugs it in again.
+func (b *bench) replug(t *testing.T) {
+	t.Helper()
+	b.authenticator.PowerCycle()
+	b.open(t)
 }
 
 var hash = sha256.Sum256([]byte("client data"))
@@ -262,11 +279,11 @@ func TestNoTryIsWasted(t *testing.T) {
 	wrong(ctap2.ErrPINInvalid, 6)
 	wrong(ctap2.ErrPINAuthBlocked, 5)
 	refused(ctap2.ErrPINAuthBlocked)
-	b.authenticator.PowerCycle()
+	b.replug(t)
 	wrong(ctap2.ErrPINInvalid, 4)
 	wrong(ctap2.ErrPINInvalid, 3)
 	wrong(ctap2.ErrPINAuthBlocked, 2)
-	b.authenticator.PowerCycle()
+	b.replug(t)
 	wrong(ctap2.ErrPINInvalid, 1)
 	wrong(ctap2.ErrPINBlocked, 0)
 	refused(ctap2.ErrPINBlocked)

@@ -14,11 +14,11 @@ import (
 
 // Versions that a key can list in GetInfoResponse.Versions.
 const (
-	VersionU2F      = "U2F_V2"
-	VersionFIDO20   = "FIDO_2_0"
-	VersionFIDO21   = "FIDO_2_1"
-	VersionFIDO21Pr = "FIDO_2_1_PRE"
-	VersionFIDO23   = "FIDO_2_3"
+	VersionU2F       = "U2F_V2"
+	VersionFIDO20    = "FIDO_2_0"
+	VersionFIDO21    = "FIDO_2_1"
+	VersionFIDO21Pre = "FIDO_2_1_PRE"
+	VersionFIDO23    = "FIDO_2_3"
 )
 
 // Options that a key can list in GetInfoResponse.Options (CTAP 2.1, section
@@ -65,11 +65,23 @@ type Bytes []byte
 // MarshalText returns the hexadecimal digits.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(b)), nil }
 
+// UnmarshalText takes hexadecimal digits.
+func (b *Bytes) UnmarshalText(text []byte) (err error) {
+	*b, err = hex.AppendDecode(nil, text)
+	return err
+}
+
 // ByteText is text that CTAP sends as a byte string.
 type ByteText []byte
 
 // MarshalText returns the text.
 func (b ByteText) MarshalText() ([]byte, error) { return b, nil }
+
+// UnmarshalText takes the text.
+func (b *ByteText) UnmarshalText(text []byte) error {
+	*b = slices.Clone(text)
+	return nil
+}
 
 // GetInfoResponse is the answer to [GetInfo]. Its JSON form has the member
 // names of the specification, which are those of authenticatorGetInfo in a FIDO

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
@@ -63,56 +64,54 @@ func GetRetries(ctx context.Context, dev transport.Device) (Retries, error) {
 
 // Set gives a key its first PIN (CTAP 2.1, section 6.5.5.5).
 func Set(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, newPIN []byte) error {
-	if err := Check(info, newPIN); err != nil {
-		return err
-	}
-	platform, secret, err := agree(ctx, dev, info)
+	req, secret, err := newPINRequest(ctx, dev, info, newPIN)
 	if err != nil {
 		return err
 	}
 	defer secret.Wipe()
-	newPINEnc, err := encryptWiped(secret, padded(newPIN))
-	if err != nil {
-		return err
-	}
-	_, err = ctap2.Do(ctx, dev, ctap2.ClientPIN{
-		PINUVAuthProtocol: uint(secret.protocol),
-		SubCommand:        ctap2.SetPIN,
-		KeyAgreement:      platform,
-		PINUVAuthParam:    secret.Authenticate(newPINEnc),
-		NewPINEnc:         newPINEnc,
-	})
+	req.SubCommand = ctap2.SetPIN
+	req.PINUVAuthParam = secret.Authenticate(req.NewPINEnc)
+	_, err = ctap2.Do(ctx, dev, req)
 	return err
 }
 
 // Change replaces the PIN (CTAP 2.1, section 6.5.5.6). A wrong current PIN costs
 // one try and returns an [*Error].
 func Change(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, current, newPIN []byte) error {
-	if err := Check(info, newPIN); err != nil {
-		return err
-	}
-	platform, secret, err := agree(ctx, dev, info)
+	req, secret, err := newPINRequest(ctx, dev, info, newPIN)
 	if err != nil {
 		return err
 	}
 	defer secret.Wipe()
+	req.SubCommand = ctap2.ChangePIN
+	if req.PINHashEnc, err = encryptWiped(secret, hash(current)); err != nil {
+		return err
+	}
+	req.PINUVAuthParam = secret.Authenticate(slices.Concat(req.NewPINEnc, req.PINHashEnc))
+	_, err = ctap2.Do(ctx, dev, req)
+	return withRetries(ctx, dev, err)
+}
+
+// newPINRequest checks a new PIN, agrees on a secret and encrypts the PIN: what
+// setPIN and changePIN have in common.
+func newPINRequest(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, newPIN []byte) (ctap2.ClientPIN, *Secret, error) {
+	if err := Check(info, newPIN); err != nil {
+		return ctap2.ClientPIN{}, nil, err
+	}
+	platform, secret, err := agree(ctx, dev, info)
+	if err != nil {
+		return ctap2.ClientPIN{}, nil, err
+	}
 	newPINEnc, err := encryptWiped(secret, padded(newPIN))
 	if err != nil {
-		return err
+		secret.Wipe()
+		return ctap2.ClientPIN{}, nil, err
 	}
-	pinHashEnc, err := encryptWiped(secret, hash(current))
-	if err != nil {
-		return err
-	}
-	_, err = ctap2.Do(ctx, dev, ctap2.ClientPIN{
+	return ctap2.ClientPIN{
 		PINUVAuthProtocol: uint(secret.protocol),
-		SubCommand:        ctap2.ChangePIN,
 		KeyAgreement:      platform,
-		PINUVAuthParam:    secret.Authenticate(append(newPINEnc[:len(newPINEnc):len(newPINEnc)], pinHashEnc...)),
 		NewPINEnc:         newPINEnc,
-		PINHashEnc:        pinHashEnc,
-	})
-	return withRetries(ctx, dev, err)
+	}, secret, nil
 }
 
 // GetToken trades the PIN for a token with the given permissions, bound to rpID

@@ -32,7 +32,7 @@ func authenticatorData(rp rpIDHash, flags ctap2.Flags, signCount uint32, atteste
 
 // attestedCredentialData encodes attested credential data (WebAuthn Level 3,
 // section 6.5.1).
-func attestedCredentialData(c *credential) ([]byte, error) {
+func attestedCredentialData(c *credential, aaguid ctap2.AAGUID) ([]byte, error) {
 	key, err := c.publicKey()
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func attestedCredentialData(c *credential) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := append([]byte(nil), AAGUID[:]...)
+	data := append([]byte(nil), aaguid[:]...)
 	data = binary.BigEndian.AppendUint16(data, uint16(len(c.ID)))
 	data = append(data, c.ID...)
 	return append(data, encodedKey...), nil

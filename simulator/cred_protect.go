@@ -13,28 +13,34 @@ const (
 	userVerificationRequired                     = 3
 )
 
-// decodeCredProtect reads the level that makeCredential asks for; nil is none.
-func decodeCredProtect(i item) *uint64 {
-	level := optional(i, item.uint)
-	if level != nil && (*level < userVerificationOptional || *level > userVerificationRequired) {
+// credProtectInput is the level that makeCredential asks for.
+type credProtectInput uint64
+
+func decodeCredProtect(i item) creationInput {
+	level := i.uint()
+	if level < userVerificationOptional || level > userVerificationRequired {
 		i.fault.note(ctap2.ErrInvalidOption)
 	}
-	return level
+	return credProtectInput(level)
 }
 
-// createCredProtect sets the level of a new credential. Without being asked the
-// key takes the lowest one and does not mention it.
-func createCredProtect(input *uint64, k *keyMaterial, outputs map[string]any) {
-	k.CredProtect = userVerificationOptional
-	if input != nil {
-		k.CredProtect = uint(*input)
-		outputs[extensionCredProtect] = *input
-	}
+func (level credProtectInput) create(_ *Authenticator, r *registration) error {
+	r.credential.CredProtect = uint(level)
+	r.outputs.sign(extensionCredProtect, uint64(level))
+	return nil
+}
+
+// defaultCredProtect is the level of a credential for which none is asked. It
+// is not mentioned.
+func (p *Profile) defaultCredProtect() uint {
+	return max(p.CredProtect, userVerificationOptional)
 }
 
 // hidden reports whether the level keeps a credential from being found.
-func (c *credential) hidden(uv, listed bool) bool {
-	switch c.CredProtect {
+func (c *credential) hidden(uv, listed bool) bool { return hidden(c.CredProtect, uv, listed) }
+
+func hidden(level uint, uv, listed bool) bool {
+	switch level {
 	case userVerificationRequired:
 		return !uv
 	case userVerificationOptionalWithCredentialIDList:

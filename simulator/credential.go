@@ -25,6 +25,7 @@ type keyMaterial struct {
 	// CredRandomWithUV and CredRandomWithoutUV are nil without hmac-secret.
 	CredRandomWithUV    []byte `cbor:"4,keyasint,omitempty"`
 	CredRandomWithoutUV []byte `cbor:"5,keyasint,omitempty"`
+	ThirdPartyPayment   bool   `cbor:"11,keyasint,omitempty"`
 }
 
 // A credential is never changed; a new version takes its place.
@@ -37,6 +38,13 @@ type credential struct {
 	RP     ctap2.RP   `cbor:"8,keyasint"`
 	User   ctap2.User `cbor:"9,keyasint"`
 	Serial uint64     `cbor:"10,keyasint"` // a higher one was made later
+
+	// What extensions store.
+	CredBlob         []byte `cbor:"12,keyasint,omitempty"`
+	LargeBlobKey     []byte `cbor:"13,keyasint,omitempty"`
+	LargeBlobSupport bool   `cbor:"14,keyasint,omitempty"` // of the largeBlob extension
+	LargeBlob        []byte `cbor:"15,keyasint,omitzero"`  // compressed; empty is not absent
+	LargeBlobSize    uint64 `cbor:"16,keyasint,omitempty"` // before compression
 }
 
 // discoverableIDSize is the length in bytes of the random ID of a discoverable

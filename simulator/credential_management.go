@@ -63,6 +63,9 @@ type credentialManagementResponse struct {
 	PublicKey        *cose.Key         `cbor:"8,keyasint,omitempty"`
 	TotalCredentials uint              `cbor:"9,keyasint,omitempty"`
 	CredProtect      uint              `cbor:"10,keyasint,omitempty"`
+
+	LargeBlobKey      []byte `cbor:"11,keyasint,omitempty"`
+	ThirdPartyPayment *bool  `cbor:"12,keyasint,omitempty"` // of a key that has the extension
 }
 
 // credentialManagement is authenticatorCredentialManagement, CTAP 2.1 section
@@ -73,7 +76,11 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextRP(c)
 	case enumerateCredentialsGetNextCredential:
 		return a.nextCredential(c)
-	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential, updateUserInformation:
+	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
+	case updateUserInformation:
+		if c.command == commandCredentialManagementPreview { // it came later
+			return nil, ctap2.ErrInvalidSubcommand
+		}
 	default:
 		return nil, ctap2.ErrInvalidSubcommand
 	}
@@ -167,8 +174,8 @@ func (a *Authenticator) credsMetadata() *credentialManagementResponse {
 // beginRPs is enumerateRPsBegin, section 6.8.3.
 func (a *Authenticator) beginRPs(c *call, token *pinUVAuthToken) (*credentialManagementResponse, error) {
 	var rps []*credential // the newest of each RP, whose name for it is the latest
-	for _, credentials := range a.state.byRP {
-		rps = append(rps, credentials[len(credentials)-1])
+	for _, ofRP := range a.state.byRP {
+		rps = append(rps, ofRP.all[len(ofRP.all)-1])
 	}
 	if len(rps) == 0 {
 		return nil, ctap2.ErrNoCredentials
@@ -202,12 +209,13 @@ func describeRP(c *credential) *credentialManagementResponse {
 // beginCredentials is enumerateCredentialsBegin, section 6.8.4. The newest
 // credential comes first.
 func (a *Authenticator) beginCredentials(c *call, req *credentialManagementRequest, token *pinUVAuthToken) (*credentialManagementResponse, error) {
-	credentials := slices.Clone(a.state.byRP[rpIDHash(req.rpIDHash)])
-	if len(credentials) == 0 {
+	ofRP := a.state.byRP[rpIDHash(req.rpIDHash)]
+	if ofRP == nil {
 		return nil, ctap2.ErrNoCredentials
 	}
+	credentials := slices.Clone(ofRP.all)
 	slices.Reverse(credentials)
-	resp, err := describeCredential(credentials[0])
+	resp, err := a.describeCredential(credentials[0])
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +233,7 @@ func (a *Authenticator) nextCredential(c *call) (*credentialManagementResponse, 
 	if len(s.credentials) == 0 {
 		return nil, ctap2.ErrNotAllowed
 	}
-	resp, err := describeCredential(s.credentials[0])
+	resp, err := a.describeCredential(s.credentials[0])
 	if err != nil {
 		return nil, err
 	}
@@ -234,18 +242,23 @@ func (a *Authenticator) nextCredential(c *call) (*credentialManagementResponse, 
 	return resp, nil
 }
 
-func describeCredential(c *credential) (*credentialManagementResponse, error) {
+func (a *Authenticator) describeCredential(c *credential) (*credentialManagementResponse, error) {
 	key, err := c.publicKey()
 	if err != nil {
 		return nil, err
 	}
 	descriptor := c.descriptor()
-	return &credentialManagementResponse{
+	resp := &credentialManagementResponse{
 		User:         &c.User,
 		CredentialID: &descriptor,
 		PublicKey:    key,
 		CredProtect:  c.CredProtect,
-	}, nil
+		LargeBlobKey: c.LargeBlobKey,
+	}
+	if a.profile.extension(extensionThirdPartyPayment) {
+		resp.ThirdPartyPayment = &c.ThirdPartyPayment
+	}
+	return resp, nil
 }
 
 // deleteCredential is section 6.8.5.

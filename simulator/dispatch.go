@@ -58,8 +58,12 @@ func (p *Profile) offers(command ctap2.Command) bool {
 		return p.option(ctap2.OptionCredMgmt)
 	case ctap2.CommandSelection:
 		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
+	case ctap2.CommandLargeBlobs:
+		return p.option(ctap2.OptionLargeBlobs)
+	case commandCredentialManagementPreview:
+		return p.option(ctap2.OptionCredMgmtPreview)
 	}
-	return true
+	return p.speaksCTAP2()
 }
 
 // A handler serves one command and returns the CBOR of its answer. An error
@@ -67,14 +71,17 @@ func (p *Profile) offers(command ctap2.Command) bool {
 type handler func(a *Authenticator, c *call, params []byte) (body []byte, err error)
 
 var handlers = map[ctap2.Command]handler{
-	ctap2.CommandMakeCredential:       withParams(decodeMakeCredential, (*Authenticator).makeCredential),
-	ctap2.CommandGetAssertion:         withParams(decodeGetAssertion, (*Authenticator).getAssertion),
+	ctap2.CommandMakeCredential:       withProfile(decodeMakeCredential, (*Authenticator).makeCredential),
+	ctap2.CommandGetAssertion:         withProfile(decodeGetAssertion, (*Authenticator).getAssertion),
 	ctap2.CommandGetInfo:              withoutParams((*Authenticator).getInfo),
 	ctap2.CommandClientPIN:            withParams(decodeClientPIN, (*Authenticator).clientPIN),
 	ctap2.CommandReset:                withoutParams((*Authenticator).reset),
 	ctap2.CommandGetNextAssertion:     withoutParams((*Authenticator).getNextAssertion),
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
+	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
+
+	commandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.
@@ -84,6 +91,21 @@ func withParams[Request, Response any](
 ) handler {
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
 		req, err := decode(params)
+		if err != nil {
+			return nil, err
+		}
+		return encode(decide(a, c, req))
+	}
+}
+
+// withProfile is withParams for the two commands that carry extensions: which
+// of them are read is up to the profile.
+func withProfile[Request, Response any](
+	decode func(p *Profile, params []byte) (*Request, error),
+	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
+) handler {
+	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
+		req, err := decode(a.profile, params)
 		if err != nil {
 			return nil, err
 		}

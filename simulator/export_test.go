@@ -14,3 +14,13 @@ func (a *Authenticator) ExchangeOverNFC(ctx context.Context, msg []byte) []byte 
 
 // OpenFileWithin is OpenFile with another time limit for the lock.
 var OpenFileWithin = openFile
+
+// WithExtensions is withExtensions.
+var WithExtensions = withExtensions
+
+// SetPINPolicy is what authenticatorConfig would set.
+func (a *Authenticator) SetPINPolicy(minLength uint, complexity bool, rpIDs ...string) error {
+	c := change{device: a.state.device}
+	c.device.MinPINLength, c.device.PINComplexityPolicy, c.device.MinPINLengthRPIDs = minLength, complexity, rpIDs
+	return a.state.commit(c)
+}

@@ -14,21 +14,20 @@ type getAssertionRequest struct {
 	rpID              string
 	clientDataHash    []byte
 	allowList         []ctap2.Descriptor
-	hmacSecret        *hmacSecretInput
+	extensions        []assertionInput
 	options           ctap2.Options
 	pinUVAuthParam    []byte
 	pinUVAuthProtocol *uint64
 }
 
-func decodeGetAssertion(params []byte) (*getAssertionRequest, error) {
+func decodeGetAssertion(p *Profile, params []byte) (*getAssertionRequest, error) {
 	m, fault := decodeParams(params)
 	req := &getAssertionRequest{
 		rpID:           m.must(1).text(),
 		clientDataHash: m.must(2).bytesOf(sha256.Size, sha256.Size),
 		allowList:      decodeDescriptors(m.at(3)),
 	}
-	extensions := m.at(4).members()
-	req.hmacSecret = optional(extensions.at(extensionHMACSecret), decodeHMACSecret)
+	req.extensions = p.decodeAssertionInputs(m.at(4))
 	req.options = decodeOptions(m.at(5))
 	req.pinUVAuthParam = m.at(6).bytes()
 	req.pinUVAuthProtocol = optional(m.at(7), item.uint)
@@ -41,7 +40,8 @@ type assertion struct {
 	rpIDHash       rpIDHash
 	clientDataHash []byte
 	flags          ctap2.Flags
-	hmac           *hmacSalts // nil: not asked for
+	extensions     []assertionInput
+	listed         bool // there is an allowList
 	showUser       bool
 	showNames      bool
 }
@@ -89,7 +89,7 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 	}
 	// 7. Locate the credentials.
 	found := a.locate(req.allowList, s.rpIDHash, s.uv())
-	if len(found) == 0 {
+	if found.left == 0 {
 		return nil, ctap2.ErrNoCredentials
 	}
 	// 8. A finger was gesture enough. 9. User presence.
@@ -105,28 +105,28 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 		s.flags |= ctap2.FlagUP
 	}
 	// 10. Extensions.
-	if req.hmacSecret != nil {
-		if s.hmac, err = a.openHMACSecret(req.hmacSecret, up); err != nil {
-			return nil, err
-		}
+	s.extensions, s.listed = req.extensions, len(req.allowList) > 0
+	if err := a.checkAssertionInputs(s); err != nil {
+		return nil, err
 	}
 	// 11. Of the credentials in an allowList any one will do.
-	if len(req.allowList) > 0 {
-		return a.sign(s, found[0])
+	if s.listed {
+		return a.sign(s, found.next())
 	}
 	// 12. Without an allowList the newest comes first, and getNextAssertion
 	// gives the others. This key has no display to choose on. Names are only
 	// for the verified user who must choose between accounts.
 	s.showUser = true
-	s.showNames = s.uv() && len(found) > 1
+	number := found.left
+	s.showNames = s.uv() && number > 1
 	// 13. Sign.
-	resp, err := a.sign(s, found[0])
+	resp, err := a.sign(s, found.next())
 	if err != nil {
 		return nil, err
 	}
-	if len(found) > 1 {
-		resp.NumberOfCredentials = uint(len(found))
-		a.keep(c, &series{token: verified.token, assertion: s, assertions: found[1:]})
+	if number > 1 {
+		resp.NumberOfCredentials = uint(number)
+		a.keep(c, &series{token: verified.token, assertion: s, assertions: found})
 	}
 	return resp, nil
 }
@@ -138,15 +138,14 @@ func (a *Authenticator) getNextAssertion(c *call) (*ctap2.GetAssertionResponse, 
 	if err != nil {
 		return nil, err
 	}
-	if len(s.assertions) == 0 {
+	if s.assertions == nil || s.assertions.left == 0 {
 		return nil, ctap2.ErrNotAllowed
 	}
 	// 4. The next credential, with the same flags and extensions. 5. Sign.
-	resp, err := a.sign(s.assertion, s.assertions[0])
+	resp, err := a.sign(s.assertion, s.assertions.next())
 	if err != nil {
 		return nil, err
 	}
-	s.assertions = s.assertions[1:]
 	a.keep(c, s)
 	return resp, nil
 }
@@ -163,40 +162,61 @@ func (a *Authenticator) assertionOptions(req *getAssertionRequest) (up bool, err
 	return option(req.options.UP, true), nil
 }
 
-// locate is step 7: the credentials that may answer, the newest first. With an
-// allowList they are the listed ones, in its order; an empty list is none.
-func (a *Authenticator) locate(allowList []ctap2.Descriptor, rp rpIDHash, uv bool) []*credential {
-	listed := len(allowList) > 0
-	var candidates []*credential
-	if !listed {
-		candidates = slices.Clone(a.state.byRP[rp])
-		slices.Reverse(candidates)
-	}
-	for _, d := range allowList {
-		if c := a.state.find(d, rp); c != nil {
-			candidates = append(candidates, c)
+// candidates are the credentials that may answer. They are found one by one, so
+// that the first answer costs the same however many there are. Any command but
+// the next of the series ends it: the list does not change underneath.
+type candidates struct {
+	list   []*credential // the next one comes from the end
+	left   int           // how many may answer
+	uv     bool
+	listed bool // in an allowList
+}
+
+// next returns the next one; left was not 0.
+func (f *candidates) next() *credential {
+	f.left--
+	for {
+		c := f.list[len(f.list)-1]
+		f.list = f.list[:len(f.list)-1]
+		if !c.hidden(f.uv, f.listed) {
+			return c
 		}
 	}
-	return slices.DeleteFunc(candidates, func(c *credential) bool { return c.hidden(uv, listed) })
+}
+
+// locate is step 7: the credentials that may answer, the newest first. With an
+// allowList they are the listed ones, in its order; an empty list is none.
+func (a *Authenticator) locate(allowList []ctap2.Descriptor, rp rpIDHash, uv bool) *candidates {
+	found := &candidates{uv: uv, listed: len(allowList) > 0}
+	for _, d := range slices.Backward(allowList) {
+		if c := a.state.find(d, rp); c != nil && !c.hidden(uv, found.listed) {
+			found.list = append(found.list, c)
+		}
+	}
+	found.left = len(found.list)
+	if ofRP := a.state.byRP[rp]; !found.listed && ofRP != nil {
+		found.list = ofRP.all
+		for level, n := range ofRP.levels {
+			if !hidden(uint(level), uv, false) {
+				found.left += n
+			}
+		}
+	}
+	return found
 }
 
 // sign makes one answer. The counter is stored before the signature leaves.
 func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionResponse, error) {
-	outputs := map[string]any{}
-	if s.hmac != nil {
-		output, err := a.hmacSecretOutput(s.hmac, c, s.uv())
-		if err != nil {
+	n := &signing{assertion: s, credential: c, change: change{device: a.state.device}}
+	for _, input := range s.extensions {
+		if err := input.assert(a, n); err != nil {
 			return nil, err
 		}
-		if output != nil {
-			outputs[extensionHMACSecret] = output
-		}
 	}
-	counted := change{device: a.state.device}
-	if err := counted.device.countUp(); err != nil {
+	if err := n.change.device.countUp(); err != nil {
 		return nil, err
 	}
-	authData, err := authenticatorData(s.rpIDHash, s.flags, counted.device.SignCount, nil, outputs)
+	authData, err := authenticatorData(s.rpIDHash, s.flags, n.change.device.SignCount, nil, n.outputs.signed)
 	if err != nil {
 		return nil, err
 	}
@@ -204,7 +224,7 @@ func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionRe
 	if err != nil {
 		return nil, err
 	}
-	if err := a.state.commit(counted); err != nil {
+	if err := a.state.commit(n.change); err != nil {
 		return nil, err
 	}
 	descriptor := c.descriptor()
@@ -213,6 +233,9 @@ func (a *Authenticator) sign(s *assertion, c *credential) (*ctap2.GetAssertionRe
 		AuthData:   authData,
 		Signature:  signature,
 		User:       s.user(c),
+
+		LargeBlobKey:             n.outputs.largeBlobKey,
+		UnsignedExtensionOutputs: n.outputs.unsigned,
 	}, nil
 }
 

@@ -59,8 +59,11 @@ const (
 
 // What INIT answers about the device (section 11.2.9.1.3).
 const (
-	hidProtocol     = 2
-	hidCapabilities = 0x01 | 0x04 | 0x08 // WINK, CBOR, and no MSG: no U2F
+	hidProtocol = 2
+
+	capabilityWink = 0x01
+	capabilityCBOR = 0x04
+	capabilityNMSG = 0x08 // no MSG: no U2F
 )
 
 var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
@@ -70,6 +73,15 @@ var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
 type processor interface {
 	exchange(ctx context.Context, from origin, msg []byte) []byte
 	PowerCycle()
+	clock() Clock
+	hidTraits() hidTraits
+}
+
+// hidTraits are what shows of the key below its messages, as it is now.
+type hidTraits struct {
+	powered      bool
+	lives        uint64 // how often power was cut
+	capabilities byte
 }
 
 // HID is an authenticator's side of CTAPHID (CTAP 2.1, section 11.2): output
@@ -77,10 +89,12 @@ type processor interface {
 // to [HID.Attach]. What carries them is a door: a [Port] in the process,
 // /dev/uhid, a socket.
 //
-// Its timers follow the real clock also where the authenticator has a clock of
-// its own, for a host waits in real time.
+// Keepalives follow the real clock also where the authenticator has a clock of
+// its own, for a host waits in real time; the time limits follow the
+// authenticator's.
 type HID struct {
-	key processor
+	key   processor
+	clock Clock
 
 	mu       sync.Mutex
 	send     func(report []byte)
@@ -89,6 +103,7 @@ type HID struct {
 	out      [hidReportSize]byte // the report being sent
 	channels []uint32            // allocated, the last used first
 	last     uint32              // the channel allocated last
+	lives    uint64              // of the key, when it was last looked at
 
 	lockOwner uint32 // 0: not locked
 	lockUntil time.Time
@@ -102,8 +117,12 @@ type HID struct {
 	have    int  // received
 	seq     byte // expected next
 	request *hidRequest
-	timer   *time.Timer // calls tick
-	due     time.Time   // of the packet missing, or of the next keepalive
+
+	keepalive    *time.Timer // calls keepaliveDue
+	nextAlive    time.Time   // when the next keepalive is due
+	packetDue    time.Time   // when the missing packet is, by clock
+	packetTimer  func()      // stops the timer that calls packetMissing
+	packetAwaits bool        // the timer runs
 }
 
 // A hidRequest is a CBOR message the authenticator works on.
@@ -117,9 +136,16 @@ type hidRequest struct {
 func NewHID(a *Authenticator) *HID { return newHID(a) }
 
 func newHID(key processor) *HID {
-	h := &HID{key: key, channels: make([]uint32, 0, hidChannels), send: func([]byte) {}}
-	h.timer = time.AfterFunc(time.Hour, h.tick)
-	h.timer.Stop()
+	h := &HID{
+		key:         key,
+		clock:       key.clock(),
+		lives:       key.hidTraits().lives,
+		channels:    make([]uint32, 0, hidChannels),
+		send:        func([]byte) {},
+		packetTimer: func() {},
+	}
+	h.keepalive = time.AfterFunc(time.Hour, h.keepaliveDue)
+	h.keepalive.Stop()
 	return h
 }
 
@@ -139,19 +165,38 @@ func (h *HID) Close() error {
 	h.mu.Lock()
 	h.closed = true
 	h.idle()
+	h.packetTimer()
 	h.mu.Unlock()
 	h.running.Wait()
 	return nil
 }
 
+// hangUp ends the transaction, if there is one, without an answer.
+func (h *HID) hangUp() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.idle()
+}
+
 // PowerCycle unplugs the authenticator and plugs it in again: see
 // [Authenticator.PowerCycle]. Channels, lock and transaction are forgotten.
 func (h *HID) PowerCycle() {
-	h.mu.Lock()
-	h.idle()
-	h.channels, h.last, h.lockOwner = h.channels[:0], 0, 0
-	h.mu.Unlock()
 	h.key.PowerCycle()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.powered()
+}
+
+// powered reports whether the key is plugged in. Once it was unplugged, channels,
+// lock and transaction are forgotten.
+func (h *HID) powered() bool {
+	traits := h.key.hidTraits()
+	if h.lives != traits.lives {
+		h.lives = traits.lives
+		h.idle()
+		h.channels, h.last, h.lockOwner = h.channels[:0], 0, 0
+	}
+	return traits.powered
 }
 
 // Receive takes one output report without a report ID. One that does not have 64
@@ -159,7 +204,7 @@ func (h *HID) PowerCycle() {
 func (h *HID) Receive(report []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(report) != hidReportSize {
+	if h.closed || len(report) != hidReportSize || !h.powered() {
 		return
 	}
 	cid, kind := binary.BigEndian.Uint32(report), report[4]
@@ -191,7 +236,7 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		h.fail(cid, hidInvalidChannel)
 	default:
 		h.use(cid)
-		if fault := cmd.check(size); fault != hidNoFault {
+		if fault := cmd.check(size, h.key.hidTraits().capabilities); fault != hidNoFault {
 			h.fail(cid, fault)
 			return
 		}
@@ -200,9 +245,13 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 	}
 }
 
-// check says whether a message of this command may have size bytes.
-func (c hidCommand) check(size int) hidFault {
+// check says whether a key with these capabilities takes a message of this
+// command with size bytes.
+func (c hidCommand) check(size int, capabilities byte) hidFault {
 	ok := false
+	if c == hidWink && capabilities&capabilityWink == 0 || c == hidCBOR && capabilities&capabilityCBOR == 0 {
+		return hidInvalidCommand
+	}
 	switch c {
 	case hidPing:
 		ok = true
@@ -238,7 +287,7 @@ func (h *HID) proceed(cid uint32, seq byte, data []byte) {
 func (h *HID) add(data []byte) {
 	h.have += copy(h.message[h.have:h.size], data)
 	if h.have < h.size {
-		h.wakeIn(hidTimeout)
+		h.awaitPacket()
 		return
 	}
 	if h.cmd == hidCBOR {
@@ -280,7 +329,7 @@ func (h *HID) init(cid uint32, size int, nonce []byte) {
 
 	msg := append(make([]byte, 0, 17), nonce[:8]...)
 	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], hidCapabilities)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.key.hidTraits().capabilities)
 	h.reply(cid, hidInit, msg)
 }
 
@@ -314,7 +363,7 @@ func (h *HID) lock(cid uint32, seconds byte) {
 		h.fail(cid, hidInvalidPar)
 		return
 	case seconds > 0:
-		h.lockOwner, h.lockUntil = cid, time.Now().Add(time.Duration(seconds)*time.Second)
+		h.lockOwner, h.lockUntil = cid, h.clock.Now().Add(time.Duration(seconds)*time.Second)
 	default:
 		h.lockOwner = 0
 	}
@@ -323,7 +372,7 @@ func (h *HID) lock(cid uint32, seconds byte) {
 
 // lockedFor says whether another channel than cid holds the lock.
 func (h *HID) lockedFor(cid uint32) bool {
-	return h.lockOwner != 0 && h.lockOwner != cid && time.Now().Before(h.lockUntil)
+	return h.lockOwner != 0 && h.lockOwner != cid && h.clock.Now().Before(h.lockUntil)
 }
 
 // process gives the complete message to the authenticator, in a goroutine that
@@ -334,13 +383,13 @@ func (h *HID) process() {
 	ctx = transport.WithStatus(ctx, func(s transport.Status) { h.report(r, s) })
 	cid, msg := h.cid, bytes.Clone(h.message[:h.size])
 	h.request = r
-	h.wakeIn(hidKeepalive)
+	h.awaitKeepalive()
 	h.running.Go(func() {
 		defer cancel()
 		answer := h.key.exchange(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.request != r {
+		if !h.powered() || h.request != r {
 			return
 		}
 		h.idle()
@@ -364,34 +413,58 @@ func (h *HID) report(r *hidRequest, s transport.Status) {
 
 func (h *HID) keepAlive() {
 	h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
-	h.wakeIn(hidKeepalive)
+	h.awaitKeepalive()
 }
 
-// wakeIn has tick called after d.
-func (h *HID) wakeIn(d time.Duration) {
-	h.due = time.Now().Add(d)
-	h.timer.Reset(d)
+func (h *HID) awaitKeepalive() {
+	h.nextAlive = time.Now().Add(hidKeepalive)
+	h.keepalive.Reset(hidKeepalive)
 }
 
-// tick gives up a message whose next packet is missing, or sends a keepalive.
-// The timer may have fired for what is no longer true.
-func (h *HID) tick() {
+// keepaliveDue sends a keepalive. The timer may have fired for what is no longer
+// true.
+func (h *HID) keepaliveDue() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case h.cid == 0 || time.Now().Before(h.due):
-	case h.request != nil:
+	if h.powered() && h.request != nil && !time.Now().Before(h.nextAlive) {
 		h.keepAlive()
-	default:
-		cid := h.cid
-		h.idle()
-		h.fail(cid, hidMessageTimeout)
 	}
+}
+
+// awaitPacket has packetMissing called after hidTimeout. A timer that runs is
+// left running, for most messages are complete long before.
+func (h *HID) awaitPacket() {
+	h.packetDue = h.clock.Now().Add(hidTimeout)
+	if !h.packetAwaits {
+		h.startPacketTimer(hidTimeout)
+	}
+}
+
+func (h *HID) startPacketTimer(d time.Duration) {
+	h.packetAwaits = true
+	h.packetTimer = h.clock.AfterFunc(d, h.packetMissing)
+}
+
+// packetMissing gives up a message whose next packet is missing.
+func (h *HID) packetMissing() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.packetAwaits = false
+	if h.closed || !h.powered() || h.cid == 0 || h.request != nil {
+		return
+	}
+	if left := h.packetDue.Sub(h.clock.Now()); left > 0 {
+		h.startPacketTimer(left)
+		return
+	}
+	cid := h.cid
+	h.idle()
+	h.fail(cid, hidMessageTimeout)
 }
 
 // idle ends the transaction, if there is one, without an answer.
 func (h *HID) idle() {
-	h.timer.Stop()
+	h.keepalive.Stop()
 	h.cid = 0
 	if h.request != nil {
 		h.request.cancel()

@@ -50,6 +50,12 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
+func (*hidKey) clock() Clock { return systemClock{} }
+
+func (k *hidKey) hidTraits() hidTraits {
+	return hidTraits{powered: true, lives: uint64(k.cycles), capabilities: capabilityWink | capabilityCBOR | capabilityNMSG}
+}
+
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
 	defer k.working.Add(-1)
@@ -648,6 +654,8 @@ type hidScript func(ctx context.Context) []byte
 
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
 func (hidScript) PowerCycle()                                               {}
+func (hidScript) clock() Clock                                              { return systemClock{} }
+func (hidScript) hidTraits() hidTraits                                      { return new(hidKey).hidTraits() }
 
 // TestHIDAnswerTooLong makes sure that what no message can carry is an error
 // message.

@@ -4,7 +4,10 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 )
 
-const extensionHMACSecret = "hmac-secret"
+const (
+	extensionHMACSecret   = "hmac-secret"
+	extensionHMACSecretMC = "hmac-secret-mc"
+)
 
 // credRandomSize and saltSize are sizes in bytes.
 const (
@@ -12,24 +15,30 @@ const (
 	saltSize       = 32
 )
 
-// createHMACSecret gives a new credential its two secrets, CTAP 2.1 section
+// hmacSecretCreation gives a new credential its two secrets, CTAP 2.1 section
 // 12.5.
-func (a *Authenticator) createHMACSecret(input bool, k *keyMaterial, outputs map[string]any) error {
-	if !input {
+type hmacSecretCreation struct{}
+
+func decodeHMACSecretCreation(i item) creationInput {
+	if !i.bool() {
 		return nil
 	}
-	var err error
-	if k.CredRandomWithUV, err = a.random(credRandomSize); err != nil {
+	return hmacSecretCreation{}
+}
+
+func (hmacSecretCreation) create(a *Authenticator, r *registration) (err error) {
+	if r.credential.CredRandomWithUV, err = a.random(credRandomSize); err != nil {
 		return err
 	}
-	if k.CredRandomWithoutUV, err = a.random(credRandomSize); err != nil {
+	if r.credential.CredRandomWithoutUV, err = a.random(credRandomSize); err != nil {
 		return err
 	}
-	outputs[extensionHMACSecret] = true
+	r.outputs.sign(extensionHMACSecret, true)
 	return nil
 }
 
-// hmacSecretInput is what getAssertion brings; nil members are absent.
+// hmacSecretInput is what getAssertion brings, and hmac-secret-mc; nil members
+// are absent.
 type hmacSecretInput struct {
 	keyAgreement *keyAgreementKey
 	saltEnc      []byte
@@ -47,19 +56,64 @@ func decodeHMACSecret(i item) hmacSecretInput {
 	}
 }
 
-// hmacSalts is an opened hmacSecretInput. It serves all assertions of a series.
+// hmacSecretMC is the same at creation, CTAP 2.2 section 12.8.
+type hmacSecretMC struct{ hmacSecretInput }
+
+func decodeHMACSecretMC(i item) creationInput { return hmacSecretMC{decodeHMACSecret(i)} }
+
+// create computes the output with the secrets that hmac-secret has just made.
+func (in hmacSecretMC) create(a *Authenticator, r *registration) error {
+	if r.credential.CredRandomWithUV == nil { // hmac-secret was not asked for
+		return ctap2.ErrMissingParameter
+	}
+	salts, err := a.openHMACSecret(&in.hmacSecretInput)
+	if err != nil {
+		return err
+	}
+	output, err := a.hmacSecretOutput(salts, r.credential, r.flags&ctap2.FlagUV != 0)
+	if err != nil {
+		return err
+	}
+	r.outputs.sign(extensionHMACSecretMC, output)
+	return nil
+}
+
+// hmacSecretAssertion serves all assertions of a series: check opens it.
+type hmacSecretAssertion struct {
+	hmacSecretInput
+	salts *hmacSalts
+}
+
+func decodeHMACSecretAssertion(i item) assertionInput {
+	return &hmacSecretAssertion{hmacSecretInput: decodeHMACSecret(i)}
+}
+
+func (in *hmacSecretAssertion) check(a *Authenticator, s *assertion) (err error) {
+	// Without user presence there is no output.
+	if s.flags&ctap2.FlagUP == 0 {
+		return ctap2.ErrUnsupportedOption
+	}
+	in.salts, err = a.openHMACSecret(&in.hmacSecretInput)
+	return err
+}
+
+func (in *hmacSecretAssertion) assert(a *Authenticator, s *signing) error {
+	output, err := a.hmacSecretOutput(in.salts, s.credential, s.uv())
+	if err == nil && output != nil {
+		s.outputs.sign(extensionHMACSecret, output)
+	}
+	return err
+}
+
+// hmacSalts is an opened hmacSecretInput.
 type hmacSalts struct {
 	protocol pinProtocol
 	secret   []byte   // shared with the platform
 	salts    [][]byte // one or two
 }
 
-// openHMACSecret checks the input of getAssertion, CTAP 2.1 section 12.5.
-func (a *Authenticator) openHMACSecret(input *hmacSecretInput, up bool) (*hmacSalts, error) {
-	// Without user presence there is no output.
-	if !up {
-		return nil, ctap2.ErrUnsupportedOption
-	}
+// openHMACSecret checks and decrypts the salts, CTAP 2.1 section 12.5.
+func (a *Authenticator) openHMACSecret(input *hmacSecretInput) (*hmacSalts, error) {
 	if input.keyAgreement == nil || input.saltEnc == nil || input.saltAuth == nil {
 		return nil, ctap2.ErrMissingParameter
 	}

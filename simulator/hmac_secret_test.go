@@ -5,6 +5,8 @@ import (
 	"crypto/ecdh"
 	"testing"
 
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/ctapcbor"
 	"github.com/fidokey/fidokey/internal/ctaptest"
 )
 
@@ -17,6 +19,7 @@ type hmacSecretVectors struct {
 		UV                                        bool
 		ExtensionInputCbor, ResponseIv, OutputEnc ctaptest.Hex
 	}
+	HmacSecretMc struct{ MakeCredentialExtensionsCbor, AuthenticatorDataExtensionsCbor ctaptest.Hex }
 }
 
 // TestHMACSecretVectors decodes the inputs of the vectors and must come to their
@@ -30,22 +33,13 @@ func TestHMACSecretVectors(t *testing.T) {
 		}
 		for _, c := range v.Cases {
 			t.Run(name+", "+c.Name, func(t *testing.T) {
-				a, err := New(Config{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer a.Close()
-				for _, p := range a.session.protocols {
-					if p.private, err = ecdh.P256().NewPrivateKey(v.Authenticator.Private); err != nil {
-						t.Fatal(err)
-					}
-				}
+				a := vectorKey(t, v)
 				m, fault := decodeParams(c.ExtensionInputCbor)
 				input := decodeHMACSecret(m.must(extensionHMACSecret))
 				if fault.err != nil {
 					t.Fatal(fault.err)
 				}
-				salts, err := a.openHMACSecret(&input, true)
+				salts, err := a.openHMACSecret(&input)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,6 +52,48 @@ func TestHMACSecretVectors(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestHMACSecretMCVectors is the same for hmac-secret-mc.
+func TestHMACSecretMCVectors(t *testing.T) {
+	for _, name := range []string{"hmac-secret-one", "hmac-secret-two"} {
+		var v hmacSecretVectors
+		ctaptest.Vectors(t, name, &v)
+		a := vectorKey(t, v)
+		m, fault := decodeParams(v.HmacSecretMc.MakeCredentialExtensionsCbor)
+		input := decodeHMACSecretMC(m.must(extensionHMACSecretMC))
+		if fault.err != nil {
+			t.Fatal(fault.err)
+		}
+		a.config.Random = bytes.NewReader(v.Cases[2].ResponseIv)
+		r := &registration{creation: &creation{flags: ctap2.FlagUV}, credential: &credential{keyMaterial: keyMaterial{
+			CredRandomWithUV: v.CredRandomWithUV, CredRandomWithoutUV: v.CredRandomWithoutUV,
+		}}}
+		r.outputs.sign(extensionHMACSecret, true)
+		if err := input.create(a, r); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ctapcbor.Marshal(r.outputs.signed)
+		if err != nil || !bytes.Equal(got, v.HmacSecretMc.AuthenticatorDataExtensionsCbor) {
+			t.Errorf("%s: output %x, %v", name, got, err)
+		}
+	}
+}
+
+// vectorKey is an Authenticator with the key agreement key of the vectors.
+func vectorKey(t *testing.T, v hmacSecretVectors) *Authenticator {
+	t.Helper()
+	a, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	for _, p := range a.session.protocols {
+		if p.private, err = ecdh.P256().NewPrivateKey(v.Authenticator.Private); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return a
 }
 
 // TestCredProtectVectors reads the inputs and writes the outputs of the vectors.
@@ -74,14 +110,12 @@ func TestCredProtectVectors(t *testing.T) {
 	}
 	for _, c := range v.CredProtect {
 		m, fault := decodeParams(c.MakeCredentialInputCbor)
-		level := decodeCredProtect(m.must(extensionCredProtect))
-		var key keyMaterial
-		outputs := map[string]any{}
-		createCredProtect(level, &key, outputs)
-		if fault.err != nil || key.CredProtect != c.Level {
-			t.Errorf("level %d, %v, want %d", key.CredProtect, fault.err, c.Level)
+		r := &registration{credential: &credential{}}
+		err := decodeCredProtect(m.must(extensionCredProtect)).create(nil, r)
+		if fault.err != nil || err != nil || r.credential.CredProtect != c.Level {
+			t.Errorf("level %d, %v, want %d", r.credential.CredProtect, fault.err, c.Level)
 		}
-		data, err := authenticatorData(rpIDHash{}, 0, 0, nil, outputs)
+		data, err := authenticatorData(rpIDHash{}, 0, 0, nil, r.outputs.signed)
 		if err != nil || !bytes.HasSuffix(data, c.AuthDataOutputCbor) || len(data) != 37+len(c.AuthDataOutputCbor) {
 			t.Errorf("output %x, %v", data[37:], err)
 		}

@@ -118,6 +118,7 @@ func TestMessageSize(t *testing.T) {
 // fullRequests has every member that the commands know.
 func fullRequests() map[byte]m {
 	coseKey := m{1: 2, 3: -25, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)}
+	secret := m{1: coseKey, 2: make([]byte, 32), 3: make([]byte, 16), 4: 1}
 	list := []any{m{"id": []byte{1}, "type": "public-key", "transports": []any{"usb"}}}
 	user := m{"id": []byte{1}, "name": "x", "displayName": "x", "icon": "x"}
 	return map[byte]m{
@@ -127,7 +128,10 @@ func fullRequests() map[byte]m {
 			3: user,
 			4: []any{publicKeyParam(-7)},
 			5: list,
-			6: m{"credProtect": 1, "hmac-secret": true},
+			6: m{
+				"credProtect": 1, "hmac-secret": true, "hmac-secret-mc": secret, "credBlob": []byte{1}, "largeBlobKey": true,
+				"minPinLength": true, "pinComplexityPolicy": true, "thirdPartyPayment": true, "uvm": true,
+			},
 			7: m{"rk": true, "up": true, "uv": false},
 			8: make([]byte, 32), 9: 2, 10: 1, 11: []any{"packed"},
 		},
@@ -135,7 +139,7 @@ func fullRequests() map[byte]m {
 			1: testRP,
 			2: clientDataHash,
 			3: list,
-			4: m{"hmac-secret": m{1: coseKey, 2: make([]byte, 32), 3: make([]byte, 16), 4: 1}},
+			4: m{"hmac-secret": secret, "credBlob": true, "largeBlobKey": true, "thirdPartyPayment": true, "uvm": true},
 			5: m{"rk": true, "up": true, "uv": false},
 			6: make([]byte, 32), 7: 2,
 		},
@@ -145,13 +149,16 @@ func fullRequests() map[byte]m {
 		credentialManagement: {
 			1: 7, 2: m{1: make([]byte, 32), 2: list[0], 3: user}, 3: 2, 4: make([]byte, 16),
 		},
+		largeBlobArray: {
+			1: 10, 2: make([]byte, 17), 3: 0, 4: 17, 5: make([]byte, 16), 6: 2,
+		},
 	}
 }
 
 // TestWrongTypes is CBR-021: every member as every other major type.
 func TestWrongTypes(t *testing.T) {
 	values := []any{1, -1, []byte{1}, "x", []any{}, m{}, true, nil, math.Inf(1)}
-	k := newKey(t)
+	k := newKey(t, extended())
 	for command, params := range fullRequests() {
 		for _, path := range paths(params, nil) {
 			kind := kindOf(at(params, path))

@@ -25,6 +25,7 @@ const (
 	reset                = 0x07
 	getNextAssertion     = 0x08
 	credentialManagement = 0x0a
+	largeBlobArray       = 0x0c
 	selection            = 0x0b
 )
 
@@ -34,10 +35,12 @@ const (
 	invalidCommand         = 0x01
 	invalidParameter       = 0x02
 	invalidLength          = 0x03
+	invalidSeq             = 0x04
 	unexpectedType         = 0x11
 	invalidCBOR            = 0x12
 	missingParameter       = 0x14
 	limitExceeded          = 0x15
+	largeBlobStorageFull   = 0x18
 	credentialExcluded     = 0x19
 	unsupportedAlgorithm   = 0x26
 	operationDenied        = 0x27
@@ -58,6 +61,7 @@ const (
 	requestTooLarge        = 0x39
 	upRequired             = 0x3b
 	uvBlocked              = 0x3c
+	integrityFailure       = 0x3d
 	invalidSubcommand      = 0x3e
 	uvInvalid              = 0x3f
 	unauthorizedPermission = 0x40
@@ -151,7 +155,8 @@ func (c *fakeClock) Advance(d time.Duration) {
 type key struct {
 	*testing.T
 	*simulator.Authenticator
-	overNFC bool // requests come through a card's field
+	overNFC bool                    // requests come through a card's field
+	through func(msg []byte) []byte // requests go through another door
 	clock   *fakeClock
 	storage simulator.Storage
 	// touch decides what the person does; nil touches at once.
@@ -210,6 +215,9 @@ func (k *key) plugIn(s simulator.Storage, options ...func(*simulator.Config)) {
 // send exchanges one message and checks the form of the answer.
 func (k *key) send(msg []byte) (status byte, reply map[int]any) {
 	k.Helper()
+	if k.through != nil {
+		return k.read(k.through(msg))
+	}
 	ctx := transport.WithStatus(k.Context(), func(s transport.Status) { k.reports = append(k.reports, s) })
 	if k.overNFC {
 		return k.read(k.ExchangeOverNFC(ctx, msg))

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"unicode/utf8"
@@ -18,8 +17,7 @@ type makeCredentialRequest struct {
 	user                  ctap2.User
 	pubKeyCredParams      []credentialParameter
 	excludeList           []ctap2.Descriptor
-	credProtect           *uint64
-	hmacSecret            bool
+	extensions            []creationInput
 	options               ctap2.Options
 	pinUVAuthParam        []byte
 	pinUVAuthProtocol     *uint64
@@ -27,7 +25,7 @@ type makeCredentialRequest struct {
 	attestationFormats    []string
 }
 
-func decodeMakeCredential(params []byte) (*makeCredentialRequest, error) {
+func decodeMakeCredential(p *Profile, params []byte) (*makeCredentialRequest, error) {
 	m, fault := decodeParams(params)
 	req := &makeCredentialRequest{
 		clientDataHash:   m.must(1).bytesOf(sha256.Size, sha256.Size),
@@ -36,9 +34,7 @@ func decodeMakeCredential(params []byte) (*makeCredentialRequest, error) {
 		pubKeyCredParams: decodeCredentialParameters(m.must(4)),
 		excludeList:      decodeDescriptors(m.at(5)),
 	}
-	extensions := m.at(6).members()
-	req.credProtect = decodeCredProtect(extensions.at(extensionCredProtect))
-	req.hmacSecret = extensions.at(extensionHMACSecret).bool()
+	req.extensions = p.decodeCreationInputs(m.at(6))
 	req.options = decodeOptions(m.at(7))
 	req.pinUVAuthParam = m.at(8).bytes()
 	req.pinUVAuthProtocol = optional(m.at(9), item.uint)
@@ -75,6 +71,10 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	made := &creation{alg: alg, rpIDHash: sha256.Sum256([]byte(req.rp.ID))}
 	// 5. Options.
 	if made.rk, err = a.creationOptions(req); err != nil {
+		return nil, err
+	}
+	// Some extensions need rk. It is told now, not after a touch in vain.
+	if err := checkCreationInputs(req.extensions, made.rk); err != nil {
 		return nil, err
 	}
 	cl := &claim{
@@ -133,11 +133,13 @@ type creation struct {
 // create is steps 15 to 19.
 func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*ctap2.MakeCredentialResponse, error) {
 	c := &credential{RPIDHash: made.rpIDHash}
+	c.CredProtect = a.profile.defaultCredProtect()
 	// 15. Extensions.
-	outputs := map[string]any{}
-	createCredProtect(req.credProtect, &c.keyMaterial, outputs)
-	if err := a.createHMACSecret(req.hmacSecret, &c.keyMaterial, outputs); err != nil {
-		return nil, err
+	r := &registration{creation: made, rpID: req.rp.ID, credential: c}
+	for _, input := range req.extensions {
+		if err := input.create(a, r); err != nil {
+			return nil, err
+		}
 	}
 	// 16. Key pair.
 	var err error
@@ -156,15 +158,21 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 		return nil, err
 	}
 	// 19. Attestation.
-	attested, err := attestedCredentialData(c)
+	attested, err := attestedCredentialData(c, a.profile.GetInfo.AAGUID)
 	if err != nil {
 		return nil, err
 	}
-	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, outputs)
+	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, r.outputs.signed)
 	if err != nil {
 		return nil, err
 	}
-	return attest(c, authData, req.clientDataHash, req.attestationFormats)
+	resp, err := attest(c, authData, req.clientDataHash, req.attestationFormats)
+	if err != nil {
+		return nil, err
+	}
+	resp.LargeBlobKey = r.outputs.largeBlobKey
+	resp.UnsignedExtensionOutputs = r.outputs.unsigned
+	return resp, nil
 }
 
 // chooseAlgorithm is step 3. All elements are checked, also those after the
@@ -236,9 +244,9 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	made.Serial = a.state.device.NextSerial
 
 	c := change{device: a.state.device, put: []*credential{made}}
-	for _, old := range a.state.byRP[made.RPIDHash] {
-		if bytes.Equal(old.User.ID, made.User.ID) {
-			c.remove = append(c.remove, old)
+	if ofRP := a.state.byRP[made.RPIDHash]; ofRP != nil {
+		if old := ofRP.byUser[string(made.User.ID)]; old != nil {
+			c.remove = []*credential{old}
 		}
 	}
 	if len(c.remove) == 0 && a.remaining() == 0 {

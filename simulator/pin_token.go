@@ -35,6 +35,9 @@ func (a *Authenticator) getPINToken(c *call, req *clientPINRequest) (*ctap2.Clie
 	if a.profile.pinGivesMcGa() {
 		permissions = permissionsMcGa
 	}
+	if a.profile.option(ctap2.OptionCredMgmtPreview) {
+		permissions |= ctap2.PermissionCM // the preview command knows no other token
+	}
 	return a.issueToken(c, &tokenRequest{protocol: p, permissions: permissions}, secret, false)
 }
 

@@ -160,6 +160,7 @@ const (
 	permMC = 0x01
 	permGA = 0x02
 	permCM = 0x04
+	permLB = 0x10
 )
 
 const testPIN = "1234"

@@ -11,23 +11,31 @@ import (
 // what it does differently from the specification. An [Authenticator] does not
 // change it.
 type Profile struct {
-	Name    string
-	Purpose string // what to use it for, in a line
+	Name    string `json:"name"`
+	Purpose string `json:"purpose"` // what to use it for, in a line
 	// GetInfo is what the key says fresh from the factory. Its options and
 	// extensions decide what the key can do. Members that change in use, such as
 	// the option clientPin or remainingDiscoverableCredentials, give the value
 	// that they start from.
-	GetInfo ctap2.GetInfoResponse
+	GetInfo ctap2.GetInfoResponse `json:"getInfo"`
 
 	// UVRetries is how many fingers may fail before built-in user verification
 	// is blocked, 1 to 25; 0 is 5.
-	UVRetries uint
+	UVRetries uint `json:"uvRetries,omitempty"`
 	// UVAttempts is how many fingers one command tries where the key retries by
 	// itself, 1 to 5; 0 is 3.
-	UVAttempts uint
+	UVAttempts uint `json:"uvAttempts,omitempty"`
+	// CredProtect is the level of credentials for which makeCredential asks for
+	// none; 0 is level 1.
+	CredProtect uint `json:"credProtect,omitempty"`
+	// MaxLargeBlob is the length in bytes of the longest blob that the largeBlob
+	// extension stores with a credential; 0 is 2048.
+	MaxLargeBlob uint `json:"maxLargeBlob,omitempty"`
 	// Disputes are the answers about which keys differ; the zero value follows
 	// the specification.
-	Disputes Disputes
+	Disputes Disputes `json:"disputes,omitzero"`
+	// Quirks are what it does differently from the specification.
+	Quirks Quirks `json:"quirks,omitzero"`
 }
 
 // firmwareVersion is 1.0.0.
@@ -40,7 +48,7 @@ var AAGUID = ctap2.AAGUID{0xf1, 0xd0, 0xce, 0x1f, 0x5e, 0x1f, 0x4b, 0x1d, 0x8a, 
 // else was asked.
 func DefaultProfile() *Profile {
 	return &Profile{
-		Name:    "default",
+		Name:    defaultProfileName,
 		Purpose: "a CTAP 2.1 key with PIN, discoverable credentials and their management",
 		GetInfo: ctap2.GetInfoResponse{
 			Versions:   []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21},
@@ -95,7 +103,7 @@ func (p *Profile) supports(id string) bool {
 // preview reports whether the key has the prototype of a command, from before
 // CTAP 2.1.
 func (p *Profile) preview(id string) bool {
-	return p.GetInfo.HasVersion(ctap2.VersionFIDO21Pr) && p.supports(id)
+	return p.GetInfo.HasVersion(ctap2.VersionFIDO21Pre) && p.supports(id)
 }
 
 // pinGivesMcGa reports whether the permissions mc and ga can be had with a PIN.

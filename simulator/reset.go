@@ -29,7 +29,7 @@ func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
 		return nil, err
 	}
 	everything := slices.Collect(maps.Values(a.state.byID))
-	if err := a.state.commit(change{device: fresh, remove: everything}); err != nil {
+	if err := a.state.commit(change{device: fresh, remove: everything, largeBlobs: initialLargeBlobs()}); err != nil {
 		return nil, err
 	}
 	a.session = session

@@ -49,17 +49,19 @@ func (a *Authenticator) newSession(poweredUp time.Time) (*session, error) {
 const seriesTimeLimit = 30 * time.Second
 
 // A series is the state between the messages of a stateful command (CTAP 2.1,
-// section 6): getNextAssertion and the two enumerations of credential
-// management. One of the slices holds what is still to be told.
+// section 6): getNextAssertion, the two enumerations of credential management
+// and the writing of large blobs. One of the slices holds what is still to be
+// told.
 type series struct {
 	origin origin
 	last   time.Time
 	token  *pinUVAuthToken // that authorized it, or nil
 
 	assertion   *assertion    // what the assertions have in common
-	assertions  []*credential // to be signed with
+	assertions  *candidates   // to be signed with
 	rps         []*credential // one credential for each RP
 	credentials []*credential
+	largeBlobs  *largeBlobWrite
 }
 
 // keep lets the next command continue a series.

@@ -3,7 +3,6 @@ package simulator
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -85,7 +84,8 @@ type Authenticator struct {
 
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time // when PowerCycle was called, until the next command
+	cycled    *time.Time // when power was cut, until the next command
+	power     power
 	closed    bool
 }
 
@@ -99,6 +99,7 @@ func New(c Config) (*Authenticator, error) {
 		return nil, err
 	}
 	a := &Authenticator{config: c, profile: c.Profile, turn: make(chan struct{}, 1)}
+	a.power.changed = make(chan struct{})
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
@@ -106,21 +107,6 @@ func New(c Config) (*Authenticator, error) {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	return a, nil
-}
-
-var errPowerCycled = errors.New("power was cut")
-
-// PowerCycle unplugs the key and plugs it in again: it forgets tokens, key
-// agreement keys, series and the PIN latch, and the time window of
-// authenticatorReset opens again. A command that waits for a touch ends.
-func (a *Authenticator) PowerCycle() {
-	now := a.config.Clock.Now()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cycled = &now
-	if a.interrupt != nil {
-		a.interrupt(errPowerCycled)
-	}
 }
 
 // Close ends the command that waits for a touch, if any, and closes the
@@ -201,6 +187,9 @@ func (a *Authenticator) begin(interrupt context.CancelCauseFunc) error {
 	defer a.mu.Unlock()
 	if a.closed {
 		return transport.ErrClosed
+	}
+	if a.power.off {
+		return errPowerOff
 	}
 	if a.cycled != nil {
 		if err := a.powerUp(*a.cycled); err != nil {

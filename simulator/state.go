@@ -62,7 +62,9 @@ type state struct {
 	storage Storage
 	device  device
 	byID    map[string]*credential // the discoverable credentials
-	byRP    map[rpIDHash][]*credential
+	byRP    map[rpIDHash]*rpCredentials
+
+	largeBlobs []byte // the serialized array; never written to
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -72,6 +74,7 @@ type rpIDHash = [sha256.Size]byte
 const (
 	deviceRecord     = "device"
 	credentialPrefix = "credential/" // and the ID in hexadecimal
+	largeBlobsRecord = "large-blobs" // not there: the initial array
 )
 
 func credentialRecord(c *credential) string { return credentialPrefix + hex.EncodeToString(c.ID) }
@@ -85,7 +88,9 @@ func (a *Authenticator) loadState() error {
 	a.state = &state{
 		storage: a.config.Storage,
 		byID:    map[string]*credential{},
-		byRP:    map[rpIDHash][]*credential{},
+		byRP:    map[rpIDHash]*rpCredentials{},
+
+		largeBlobs: initialLargeBlobs(),
 	}
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
@@ -104,6 +109,9 @@ func (s *state) load(records map[string][]byte) error {
 	if len(s.device.MasterKey) != masterKeySize {
 		return fmt.Errorf("stored record %q: master key of %d bytes", deviceRecord, len(s.device.MasterKey))
 	}
+	if array := records[largeBlobsRecord]; array != nil {
+		s.largeBlobs = array
+	}
 	var credentials []*credential
 	for name, record := range records {
 		if !strings.HasPrefix(name, credentialPrefix) {
@@ -115,6 +123,9 @@ func (s *state) load(records map[string][]byte) error {
 		}
 		if _, err := c.signer(); err != nil {
 			return fmt.Errorf("stored record %q: %w", name, err)
+		}
+		if c.CredProtect > userVerificationRequired {
+			return fmt.Errorf("stored record %q: credProtect level %d", name, c.CredProtect)
 		}
 		credentials = append(credentials, c)
 	}
@@ -132,6 +143,8 @@ type change struct {
 	device device        // as it is afterwards
 	remove []*credential // before put
 	put    []*credential // new ones, or new versions with the same ID
+
+	largeBlobs []byte // nil: as they are
 }
 
 // commit stores a change as one transaction. With an error nothing has changed,
@@ -148,6 +161,9 @@ func (s *state) commit(c change) error {
 		}
 		records[credentialRecord(credential)] = record
 	}
+	if c.largeBlobs != nil {
+		records[largeBlobsRecord] = c.largeBlobs
+	}
 	record, err := ctapcbor.Marshal(c.device)
 	if err != nil {
 		return err
@@ -158,6 +174,9 @@ func (s *state) commit(c change) error {
 	}
 
 	s.device = c.device
+	if c.largeBlobs != nil {
+		s.largeBlobs = c.largeBlobs
+	}
 	for _, credential := range c.remove {
 		s.remove(credential)
 	}
@@ -167,26 +186,52 @@ func (s *state) commit(c change) error {
 	return nil
 }
 
-// put adds a credential to the indexes, or replaces the one with its ID. The
-// credentials of an RP stay in the order of their serial numbers.
+// put adds a credential to the indexes, or replaces the one with its ID.
 func (s *state) put(c *credential) {
-	old := s.byID[string(c.ID)]
-	s.byID[string(c.ID)] = c
-	ofRP := s.byRP[c.RPIDHash]
-	if i := slices.Index(ofRP, old); i >= 0 {
-		ofRP[i] = c
-		return
+	if old := s.byID[string(c.ID)]; old != nil {
+		s.remove(old)
 	}
-	s.byRP[c.RPIDHash] = append(ofRP, c)
+	s.byID[string(c.ID)] = c
+	if s.byRP[c.RPIDHash] == nil {
+		s.byRP[c.RPIDHash] = &rpCredentials{byUser: map[string]*credential{}}
+	}
+	s.byRP[c.RPIDHash].put(c)
 }
 
 func (s *state) remove(c *credential) {
 	delete(s.byID, string(c.ID))
 	ofRP := s.byRP[c.RPIDHash]
-	ofRP = slices.DeleteFunc(ofRP, func(d *credential) bool { return d == c })
-	if len(ofRP) == 0 {
+	ofRP.remove(c)
+	if len(ofRP.all) == 0 {
 		delete(s.byRP, c.RPIDHash)
-		return
 	}
-	s.byRP[c.RPIDHash] = ofRP
+}
+
+// rpCredentials are the discoverable credentials of one RP. No lookup that a
+// single command makes goes through all of them.
+type rpCredentials struct {
+	all    []*credential // in the order of their serial numbers
+	byUser map[string]*credential
+	levels [4]int // how many there are of each level of credProtect
+}
+
+// place returns where a serial number is, or belongs.
+func (r *rpCredentials) place(serial uint64) int {
+	i, _ := slices.BinarySearchFunc(r.all, serial, func(c *credential, serial uint64) int {
+		return cmp.Compare(c.Serial, serial)
+	})
+	return i
+}
+
+func (r *rpCredentials) put(c *credential) {
+	r.all = slices.Insert(r.all, r.place(c.Serial), c)
+	r.byUser[string(c.User.ID)] = c
+	r.levels[c.CredProtect]++
+}
+
+func (r *rpCredentials) remove(c *credential) {
+	i := r.place(c.Serial)
+	r.all = slices.Delete(r.all, i, i+1)
+	delete(r.byUser, string(c.User.ID))
+	r.levels[c.CredProtect]--
 }

@@ -36,25 +36,29 @@ credential for the RP ID answers, and the signatures cannot be verified.
 		},
 	}
 	rp.addFlags(cmd, "the file that 'fidokey register' saved")
-	addJSONFlag(e, cmd, "the AuthenticationResponseJSON")
+	addJSONFlag(e, cmd, "the response (AuthenticationResponseJSON)")
 	return cmd
 }
 
 func runAuthenticate(ctx context.Context, e *env, rp *relyingParty) error {
 	var registration *webauthn.RegistrationResponse
-	var allow []ctap2.Descriptor
 	if rp.credential != "" {
 		var err error
 		if registration, err = loadRegistration(rp.credential); err != nil {
 			return err
 		}
+	}
+	return e.withKey(ctx, e.prompt(&rp.pin, nil), func(key *openedKey) error {
+		return e.authenticate(ctx, key, rp, registration)
+	})
+}
+
+// authenticate asks for the credential of registration, or for any if that is nil.
+func (e *env) authenticate(ctx context.Context, key *openedKey, rp *relyingParty, registration *webauthn.RegistrationResponse) error {
+	var allow []ctap2.Descriptor
+	if registration != nil {
 		allow = []ctap2.Descriptor{{ID: registration.RawID, Type: ctap2.PublicKeyType}}
 	}
-	key, err := e.openKey(ctx, e.prompt(&rp.pin, nil))
-	if err != nil {
-		return err
-	}
-	defer key.Close()
 	clientDataJSON, challenge := rp.clientData(webauthn.TypeGet)
 	assertions, err := key.Authenticate(ctx, client.Assertion{
 		ClientDataHash:   webauthn.Hash(clientDataJSON),

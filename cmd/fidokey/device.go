@@ -55,10 +55,27 @@ func (k *openedKey) Close() error {
 	return err
 }
 
+// withKey opens the key that --device names, or the only one that is plugged in,
+// and closes it after use.
+func (e *env) withKey(ctx context.Context, prompt client.Prompt, use func(key *openedKey) error) error {
+	key, err := e.openKey(ctx, prompt)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(key), key.Close())
+}
+
 // openKey opens the key that --device names, or the only one that is plugged in.
 func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 	if e.global.device == simulatorName {
 		return e.openSimulator(ctx, prompt)
+	}
+	if dial := socketDialer(e.global.device); dial != nil {
+		port, err := dial()
+		if err != nil {
+			return nil, noKeyError{err}
+		}
+		return e.openPort(ctx, port, deviceInfo{Path: e.global.device, Product: "software key"}, prompt)
 	}
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
 	if err != nil {
@@ -88,6 +105,30 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
 	return &openedKey{Key: client.New(dev, client.Options{Prompt: prompt, Timeout: e.global.timeout}), device: d}, nil
+}
+
+// socketDialer returns how to open a software key that is named as
+// unix:PATH, tcp:HOST:PORT, udp:HOST:PORT or, with a port of our own that such a
+// key answers to, udp:HOST:PORT:REPLYPORT. It is nil for other names.
+func socketDialer(device string) func() (hid.Port, error) {
+	network, address, _ := strings.Cut(device, ":")
+	switch network {
+	case "unix":
+		return func() (hid.Port, error) { return hid.DialUnix(address) }
+	case "tcp":
+		return func() (hid.Port, error) { return hid.DialTCP(address) }
+	case "udp":
+		var reply uint64
+		if i := strings.LastIndexByte(address, ':'); strings.Count(address, ":") > 1 && !strings.HasSuffix(address[:i], "]") {
+			var err error
+			if reply, err = strconv.ParseUint(address[i+1:], 10, 16); err != nil {
+				return func() (hid.Port, error) { return nil, fmt.Errorf("%s: %w", device, err) }
+			}
+			address = address[:i]
+		}
+		return func() (hid.Port, error) { return hid.DialUDP(address, uint16(reply)) }
+	}
+	return nil
 }
 
 // choose finds the key that name means among those plugged in: by path, serial

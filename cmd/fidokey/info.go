@@ -44,12 +44,7 @@ type infoJSON struct {
 }
 
 func runInfo(ctx context.Context, e *env) error {
-	key, err := e.openKey(ctx, client.Prompt{})
-	if err != nil {
-		return err
-	}
-	defer key.Close()
-	return e.showInfo(ctx, key)
+	return e.withKey(ctx, client.Prompt{}, func(key *openedKey) error { return e.showInfo(ctx, key) })
 }
 
 // showInfo costs two exchanges: getInfo, and the PIN's retries.

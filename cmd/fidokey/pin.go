@@ -34,20 +34,23 @@ func newPINSetCmd(e *env) *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
 	}
 	source.addFlags(cmd, "pin", "the PIN to set")
+	// It is the new PIN, too: whoever says so, as for "pin change", is understood.
+	source.addFlags(cmd, "new-pin", "the PIN to set")
+	for _, from := range []string{"file", "stdin", "env"} {
+		cmd.Flags().MarkHidden("new-pin-" + from)
+		cmd.MarkFlagsMutuallyExclusive("pin-"+from, "new-pin-"+from)
+	}
 	return cmd
 }
 
 func runPINSet(ctx context.Context, e *env, source *pinSource) error {
-	key, err := e.openKey(ctx, e.prompt(nil, source))
-	if err != nil {
+	return e.withKey(ctx, e.prompt(nil, source), func(key *openedKey) error {
+		if err := key.SetPIN(ctx); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(e.stdout, "The PIN is set.")
 		return err
-	}
-	defer key.Close()
-	if err := key.SetPIN(ctx); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.stdout, "The PIN is set.")
-	return err
+	})
 }
 
 func newPINChangeCmd(e *env) *cobra.Command {
@@ -66,16 +69,13 @@ func newPINChangeCmd(e *env) *cobra.Command {
 }
 
 func runPINChange(ctx context.Context, e *env, current, next *pinSource) error {
-	key, err := e.openKey(ctx, e.prompt(current, next))
-	if err != nil {
+	return e.withKey(ctx, e.prompt(current, next), func(key *openedKey) error {
+		if err := key.ChangePIN(ctx); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(e.stdout, "The PIN is changed.")
 		return err
-	}
-	defer key.Close()
-	if err := key.ChangePIN(ctx); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.stdout, "The PIN is changed.")
-	return err
+	})
 }
 
 func newPINVerifyCmd(e *env) *cobra.Command {
@@ -94,16 +94,13 @@ func newPINVerifyCmd(e *env) *cobra.Command {
 }
 
 func runPINVerify(ctx context.Context, e *env, source *pinSource) error {
-	key, err := e.openKey(ctx, e.prompt(source, nil))
-	if err != nil {
+	return e.withKey(ctx, e.prompt(source, nil), func(key *openedKey) error {
+		if err := key.VerifyPIN(ctx); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(e.stdout, "The PIN is right.")
 		return err
-	}
-	defer key.Close()
-	if err := key.VerifyPIN(ctx); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.stdout, "The PIN is right.")
-	return err
+	})
 }
 
 func newPINRetriesCmd(e *env) *cobra.Command {
@@ -125,24 +122,21 @@ type pinRetriesJSON struct {
 }
 
 func runPINRetries(ctx context.Context, e *env) error {
-	key, err := e.openKey(ctx, client.Prompt{})
-	if err != nil {
-		return err
-	}
-	defer key.Close()
-	state, err := key.PINState(ctx)
-	if err != nil {
-		return err
-	}
-	if !e.global.json {
-		_, err := fmt.Fprintln(e.stdout, pinState(state))
-		return err
-	}
-	answer := pinRetriesJSON{Set: state.Set}
-	if state.Retries != nil {
-		answer.PINRetries, answer.PowerCycleState = &state.Retries.Left, state.Retries.PowerCycle
-	}
-	return e.writeJSON(answer)
+	return e.withKey(ctx, client.Prompt{}, func(key *openedKey) error {
+		state, err := key.PINState(ctx)
+		if err != nil {
+			return err
+		}
+		if !e.global.json {
+			_, err := fmt.Fprintln(e.stdout, pinState(state))
+			return err
+		}
+		answer := pinRetriesJSON{Set: state.Set}
+		if state.Retries != nil {
+			answer.PINRetries, answer.PowerCycleState = &state.Retries.Left, state.Retries.PowerCycle
+		}
+		return e.writeJSON(answer)
+	})
 }
 
 // pinState puts the state of the PIN in words.

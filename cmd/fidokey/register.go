@@ -54,7 +54,7 @@ same in a file, for 'fidokey authenticate --credential'.`,
 	flags.StringVar(&o.displayName, "display-name", "", "the user's name for people (default: the account name)")
 	flags.StringVar(&o.userID, "user-id", "", "the user handle, 1 to 64 bytes in hexadecimal (default: 32 random bytes)")
 	flags.StringSliceVar(&o.algorithms, "algorithm", []string{"ES256", "EdDSA", "RS256"}, "the algorithms, preferred first")
-	addJSONFlag(e, cmd, "the RegistrationResponseJSON")
+	addJSONFlag(e, cmd, "the response (RegistrationResponseJSON)")
 	return cmd
 }
 
@@ -96,11 +96,10 @@ func (o *registerOptions) check() error {
 }
 
 func runRegister(ctx context.Context, e *env, o *registerOptions) error {
-	key, err := e.openKey(ctx, e.prompt(&o.rp.pin, nil))
-	if err != nil {
-		return err
-	}
-	defer key.Close()
+	return e.withKey(ctx, e.prompt(&o.rp.pin, nil), func(key *openedKey) error { return e.register(ctx, key, o) })
+}
+
+func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) error {
 	info, err := key.Info(ctx)
 	if err != nil {
 		return err

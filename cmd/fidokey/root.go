@@ -45,7 +45,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	g, flags := &e.global, root.PersistentFlags()
-	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', or a serial number")
+	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
 	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")

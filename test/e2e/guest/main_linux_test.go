@@ -43,15 +43,22 @@ func plug(t *testing.T, touch string) *key {
 	return plugState(t, touch, filepath.Join(t.TempDir(), "state"))
 }
 
+// plugProfile is plug for another key than the default, which touches itself.
+func plugProfile(t *testing.T, profile string) *key {
+	t.Helper()
+	return plugState(t, "auto", filepath.Join(t.TempDir(), "state"), "--profile", profile)
+}
+
 // plugState is plug for a key whose state is in a file: it starts "fidokey
 // simulator run" and waits for the device node.
-func plugState(t *testing.T, touch, state string) *key {
+func plugState(t *testing.T, touch, state string, more ...string) *key {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(fidokey, "simulator", "run", "--uhid", "--state", state, "--touch", touch)
+	args := []string{"simulator", "run", "--uhid", "--state", state, "--touch", touch}
+	cmd := exec.Command(fidokey, append(args, more...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

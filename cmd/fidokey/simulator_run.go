@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/simulator"
+)
+
+const (
+	// uhidMaxMsgSize keeps messages short enough for uhid, which loses reports of
+	// longer ones (bytes).
+	uhidMaxMsgSize = 1200
+
+	// udpDefault is what programs that speak this form expect.
+	udpDefault = "8111:7112"
+)
+
+type simulatorRunOptions struct {
+	profile, state, seed, touch string
+	udp, tcp, unix              string
+	uhid, allowRemote           bool
+}
+
+func newSimulatorRunCmd(e *env) *cobra.Command {
+	var o simulatorRunOptions
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Plug the simulator into this system until interrupted",
+		Long: `Plug the simulator into this system until the command is interrupted. It can
+have several doors, all to the same key; a line on standard output says when each
+of them is open.
+
+--uhid makes it a HID device of the Linux kernel through /dev/uhid, so that every
+program sees a security key. This needs root, or the right to write to that file,
+and the kernel module uhid.
+
+--tcp and --unix carry each report behind its length in two bytes, --udp each
+report in a datagram. fidokey reaches them with --device tcp:HOST:PORT,
+unix:PATH or udp:HOST:PORT. They are for this machine only.
+
+--udp=PORT answers whoever asks, --udp=PORT:REPLYPORT always that port; --udp
+alone means ` + udpDefault + `.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runSimulator(cmd.Context(), e, o) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.profile, "profile", "default", "the key to play: a name from 'fidokey simulator profiles', or a file")
+	flags.StringVar(&o.state, "state", "", "the key's state: a file, or ':memory:' (default: as --simulator-state)")
+	flags.StringVar(&o.seed, "seed", "", "hexadecimal digits that fix every key, ID and nonce: for tests, where runs must be the same")
+	flags.StringVar(&o.touch, "touch", "auto", "how the key is touched: "+touchHelp)
+	flags.BoolVar(&o.uhid, "uhid", false, "be a HID device of the Linux kernel")
+	flags.StringVar(&o.udp, "udp", "", "listen on a UDP port: PORT or PORT:REPLYPORT")
+	flags.Lookup("udp").NoOptDefVal = udpDefault
+	flags.StringVar(&o.tcp, "tcp", "", "listen on a TCP address: HOST:PORT")
+	flags.StringVar(&o.unix, "unix", "", "listen on a Unix socket: a path")
+	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp listen where other machines can reach it, and use the key")
+	addJSONFlag(e, cmd, "the lines that say what is ready")
+	return cmd
+}
+
+// A simulatorDoor serves one door until its context ends.
+type simulatorDoor func(ctx context.Context) error
+
+func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
+	config, err := o.config()
+	if err != nil {
+		return err
+	}
+	if o.state == "" {
+		o.state = e.global.simulatorState
+	}
+	key, path, err := newSimulator(o.state, config)
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	doors, err := o.doors(key, &readiness{env: e, state: path})
+	if err != nil {
+		return err
+	}
+	return serveAll(ctx, doors)
+}
+
+// config is the key's world but for its storage.
+func (o *simulatorRunOptions) config() (c simulator.Config, err error) {
+	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" {
+		return c, usageError{errors.New("no door is given: use --uhid, --udp, --tcp or --unix")}
+	}
+	touch, err := parseTouch(o.touch)
+	if err != nil {
+		return c, err
+	}
+	if c.Profile, err = simulator.LoadProfile(o.profile); err != nil {
+		return c, usageError{err}
+	}
+	if o.seed != "" {
+		seed, err := hex.DecodeString(o.seed)
+		if err != nil {
+			return c, usageError{fmt.Errorf("seed: %w", err)}
+		}
+		c.Random = simulator.NewSeeded(seed)
+	}
+	if o.uhid {
+		c.MaxMsgSize = uhidMaxMsgSize
+	}
+	clock := simulator.NewVirtualClock()
+	c.Clock = clock
+	c.Presence = simulator.NewTouchPlan(clock, touch).Presence
+	return c, nil
+}
+
+// doors lists those that were asked for.
+func (o *simulatorRunOptions) doors(key *simulator.Authenticator, r *readiness) ([]simulatorDoor, error) {
+	var doors []simulatorDoor
+	if o.uhid {
+		ready := r.of("uhid")
+		doors = append(doors, func(ctx context.Context) error {
+			return key.WhilePowered(ctx, func(ctx context.Context) error {
+				door := simulator.NewHID(key)
+				defer door.Close()
+				return simulator.ServeUHID(ctx, door, simulator.UHIDConfig{Ready: func() { ready(nil) }})
+			})
+		})
+	}
+	if o.udp != "" {
+		port, reply, err := parseUDP(o.udp)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		c := simulator.DoorConfig{Address: net.JoinHostPort("127.0.0.1", port), Ready: r.of("udp")}
+		doors = append(doors, func(ctx context.Context) error { return simulator.ServeUDP(ctx, key, c, reply) })
+	}
+	if o.tcp != "" {
+		c := simulator.DoorConfig{Address: o.tcp, AllowRemote: o.allowRemote, Ready: r.of("tcp")}
+		doors = append(doors, func(ctx context.Context) error { return simulator.ServeTCP(ctx, key, c) })
+	}
+	if o.unix != "" {
+		c := simulator.DoorConfig{Address: o.unix, Ready: r.of("unix")}
+		doors = append(doors, func(ctx context.Context) error { return simulator.ServeUnix(ctx, key, c) })
+	}
+	return doors, nil
+}
+
+// parseUDP reads PORT or PORT:REPLYPORT.
+func parseUDP(s string) (port string, reply uint16, err error) {
+	port, after, fixed := strings.Cut(s, ":")
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", 0, fmt.Errorf("udp %q: must be PORT or PORT:REPLYPORT", s)
+	}
+	if fixed {
+		n, err := strconv.ParseUint(after, 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, fmt.Errorf("udp %q: must be PORT or PORT:REPLYPORT", s)
+		}
+		reply = uint16(n)
+	}
+	return port, reply, nil
+}
+
+// serveAll serves all doors until ctx ends, or one of them fails.
+func serveAll(ctx context.Context, doors []simulatorDoor) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	var failed error
+	var open sync.WaitGroup
+	for _, serve := range doors {
+		open.Go(func() {
+			if err := serve(ctx); err != nil {
+				mu.Lock()
+				failed = errors.Join(failed, err)
+				mu.Unlock()
+				cancel(err)
+			}
+		})
+	}
+	open.Wait()
+	return failed
+}
+
+// readiness says which doors are open.
+type readiness struct {
+	*env
+	state string
+	mu    sync.Mutex
+}
+
+// of returns what a door calls when it is open; only the first call is told of,
+// for a door opens again when the key is plugged in again.
+func (r *readiness) of(door string) func(net.Addr) {
+	var once sync.Once
+	return func(address net.Addr) { once.Do(func() { r.print(door, address) }) }
+}
+
+// print writes one line, for programs of JSON.
+func (r *readiness) print(door string, address net.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	line := map[string]string{"door": door, "status": "ready", "state": r.state}
+	if address != nil {
+		line["address"] = address.String()
+		door += " " + address.String()
+	}
+	if r.global.json {
+		json.NewEncoder(r.stdout).Encode(line)
+		return
+	}
+	fmt.Fprintf(r.stdout, "%s: ready (state %s)\n", door, r.state)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A readyLine is what the simulator says of a door.
+type readyLine struct{ Door, Address, Status string }
+
+// startSimulator runs "fidokey simulator run" and waits until as many doors are
+// ready; the simulator is stopped, and must end well, with the test.
+func startSimulator(t *testing.T, doors int, args ...string) map[string]string {
+	t.Helper()
+	cmd := exec.Command("fidokey", append([]string{"simulator", "run", "--json", "--state", ":memory:"}, args...)...)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if runtime.GOOS == "windows" { // has no signal that asks
+			cmd.Process.Kill()
+			cmd.Wait()
+			return
+		}
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("simulator after SIGTERM: %v", err)
+		}
+	})
+	addresses := map[string]string{}
+	lines := bufio.NewScanner(stdout)
+	for len(addresses) < doors && lines.Scan() {
+		var line readyLine
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Status != "ready" {
+			t.Fatalf("%q: %v", lines.Text(), err)
+		}
+		addresses[line.Door] = line.Address
+	}
+	if len(addresses) < doors {
+		t.Fatalf("only %v are ready", addresses)
+	}
+	return addresses
+}
+
+// TestSimulatorDoors: what is registered through one door is there in another.
+func TestSimulatorDoors(t *testing.T) {
+	short, err := os.MkdirTemp("", "fidokey") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(short) })
+	doors := startSimulator(t, 3, "--tcp", "127.0.0.1:0", "--udp=0", "--unix", filepath.Join(short, "key"), "--touch", "0")
+
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("fidokey", args...)
+		cmd.Dir = short
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	run("register", "--device", "tcp:"+doors["tcp"], "--rp", "example.com", "--user", "alice", "--credential", "alice.json")
+	run("authenticate", "--device", "unix:"+doors["unix"], "--rp", "example.com", "--credential", "alice.json")
+	if out := run("info", "--device", "udp:"+doors["udp"]); !strings.Contains(out, "FIDO_2_1") {
+		t.Errorf("info over UDP:\n%s", out)
+	}
+}
+
+// TestSimulatorSeed: with one seed two keys make the same credential.
+func TestSimulatorSeed(t *testing.T) {
+	var made []string
+	for range 2 {
+		doors := startSimulator(t, 1, "--tcp", "127.0.0.1:0", "--seed", "5eed", "--touch", "0", "--profile", "no-pin")
+		file := filepath.Join(t.TempDir(), "alice.json")
+		out, err := exec.Command("fidokey", "register", "--device", "tcp:"+doors["tcp"],
+			"--rp", "example.com", "--user", "alice", "--credential", file).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var credential struct {
+			ID       string `json:"id"`
+			Response struct {
+				PublicKey string `json:"publicKey"`
+			} `json:"response"`
+		}
+		if err := json.Unmarshal(data, &credential); err != nil || credential.ID == "" || credential.Response.PublicKey == "" {
+			t.Fatalf("%v in %s", err, data)
+		}
+		made = append(made, credential.ID+" "+credential.Response.PublicKey) // the challenge is another
+	}
+	if made[0] != made[1] {
+		t.Errorf("two credentials:\n%s\n%s", made[0], made[1])
+	}
+}

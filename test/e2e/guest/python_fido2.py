@@ -1,0 +1,141 @@
+"""Drives a key with Debian's python3-fido2: python_fido2.py NODE FEATURE
+
+Every feature is a function that fails with an exception; the key has no past.
+"""
+import hashlib
+import os
+import sys
+
+from fido2.client import Fido2Client, ClientError
+from fido2.ctap import CtapError
+from fido2.ctap2 import Ctap2, ClientPin, CredentialManagement
+from fido2.hid import open_device
+from fido2.server import Fido2Server
+
+PIN = "swordfish"
+
+
+def client(device, rp):
+    return Fido2Client(device, "https://" + rp, verify=lambda rp_id, origin: True)
+
+
+def verification(pin):
+    """This client refuses a mere preference when the key has no PIN yet."""
+    return "preferred" if pin else "discouraged"
+
+
+def register(device, rp, user, pin=None, **options):
+    """Registers as a browser does and has the library's server judge the answer."""
+    server = Fido2Server({"id": rp, "name": rp}, attestation="direct")
+    create, state = server.register_begin(
+        {"id": user.encode(), "name": user, "displayName": user.title()},
+        resident_key=True,
+        user_verification=verification(pin),
+    )
+    create["publicKey"].update(options)
+    result = client(device, rp).make_credential(create["publicKey"], pin=pin)
+    data = server.register_complete(state, result.client_data, result.attestation_object)
+    return server, data.credential_data, result
+
+
+def authenticate(device, server, rp, credential, pin=None, **options):
+    request, state = server.authenticate_begin(
+        [credential], user_verification=verification(pin))
+    request["publicKey"].update(options)
+    selection = client(device, rp).get_assertion(request["publicKey"], pin=pin)
+    response = selection.get_response(0)
+    server.authenticate_complete(
+        state, [credential], response.credential_id, response.client_data,
+        response.authenticator_data, response.signature,
+    )
+    return response
+
+
+def pin(device):
+    for version in (1, 2):
+        protocol = next(p for p in ClientPin.PROTOCOLS if p.VERSION == version)()
+        key = ClientPin(Ctap2(device), protocol)
+        if version == 1:
+            key.set_pin(PIN)
+        else:
+            key.change_pin(PIN + "1", PIN)
+        assert key.get_pin_retries()[0] == 8, key.get_pin_retries()
+        try:
+            key.get_pin_token("haddock", ClientPin.PERMISSION.GET_ASSERTION, "example.com")
+            raise AssertionError("a wrong PIN is taken")
+        except CtapError as e:
+            assert e.code == CtapError.ERR.PIN_INVALID, e
+        assert key.get_pin_retries()[0] == 7, key.get_pin_retries()
+        token = key.get_pin_token(PIN, ClientPin.PERMISSION.GET_ASSERTION, "example.com")
+        assert len(token) == 32, token
+        assert key.get_pin_retries()[0] == 8, key.get_pin_retries()
+        if version == 1:
+            key.change_pin(PIN, PIN + "1")
+
+
+def webauthn(device):
+    server, credential, result = register(device, "example.com", "alice")
+    assert not result.attestation_object.auth_data.is_user_verified()
+    authenticate(device, server, "example.com", credential)
+    ClientPin(Ctap2(device)).set_pin(PIN)
+    server, credential, result = register(device, "example.org", "bob", PIN)
+    assert result.attestation_object.auth_data.is_user_verified()
+    response = authenticate(device, server, "example.org", credential, PIN)
+    assert response.authenticator_data.is_user_verified()
+    try:
+        authenticate(device, server, "example.org", credential, "haddock")
+        raise AssertionError("a wrong PIN is taken")
+    except ClientError as e:
+        assert e.code == ClientError.ERR.BAD_REQUEST, e
+
+
+def hmac_secret(device):
+    server, credential, result = register(
+        device, "example.com", "alice", extensions={"hmacCreateSecret": True})
+    assert result.extension_results["hmacCreateSecret"] is True, result.extension_results
+    one, two = os.urandom(32), os.urandom(32)
+
+    def secrets(**salts):
+        response = authenticate(
+            device, server, "example.com", credential, extensions={"hmacGetSecret": salts})
+        return response.extension_results["hmacGetSecret"]
+
+    first = secrets(salt1=one)
+    assert secrets(salt1=one) == first, "not the same twice"
+    both = secrets(salt1=one, salt2=two)
+    assert both["output1"] == first["output1"] and both["output2"] != both["output1"], both
+
+
+def credentials(device):
+    made = {}
+    for rp, user in ("example.com", "alice"), ("example.com", "bob"), ("example.org", "carol"):
+        made[user] = register(device, rp, user)[1]
+    pins = ClientPin(Ctap2(device))
+    pins.set_pin(PIN)
+
+    def manage():
+        token = pins.get_pin_token(PIN, ClientPin.PERMISSION.CREDENTIAL_MGMT)
+        return CredentialManagement(Ctap2(device), pins.protocol, token)
+
+    R = CredentialManagement.RESULT
+    credman = manage()
+    assert credman.get_metadata()[R.EXISTING_CRED_COUNT] == 3
+    rps = {r[R.RP]["id"]: r[R.RP_ID_HASH] for r in credman.enumerate_rps()}
+    assert set(rps) == {"example.com", "example.org"}, rps
+    assert rps["example.com"] == hashlib.sha256(b"example.com").digest()
+    listed = {c[R.USER]["name"]: c for c in credman.enumerate_creds(rps["example.com"])}
+    assert set(listed) == {"alice", "bob"}, listed
+    assert listed["alice"][R.CREDENTIAL_ID]["id"] == made["alice"].credential_id
+    assert listed["alice"][R.PUBLIC_KEY] == made["alice"].public_key
+    credman.update_user_info(
+        listed["alice"][R.CREDENTIAL_ID],
+        {"id": b"alice", "name": "alicia", "displayName": "Alicia"})
+    credman.delete_cred(listed["bob"][R.CREDENTIAL_ID])
+    credman = manage()
+    left = [c[R.USER] for c in credman.enumerate_creds(rps["example.com"])]
+    assert left == [{"id": b"alice", "name": "alicia", "displayName": "Alicia"}], left
+    assert credman.get_metadata()[R.EXISTING_CRED_COUNT] == 2
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[2]](open_device(sys.argv[1]))
