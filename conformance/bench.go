@@ -59,13 +59,14 @@ const (
 	TouchLong                 // holds the key for more than five seconds
 )
 
-// Finger is what lies on the fingerprint sensor.
+// Finger is what lies on the fingerprint sensor. 0 and above number fingers that
+// can be told apart.
 type Finger int
 
 const (
-	FingerFirst    Finger = iota // a finger that gets enrolled first
-	FingerSecond                 // another one
-	FingerStranger               // one that is never enrolled
-	FingerPoor                   // a sample of poor quality
-	FingerNone                   // nothing
+	FingerFirst    Finger = 0  // a finger that gets enrolled first
+	FingerSecond   Finger = 1  // another one
+	FingerStranger Finger = -1 // one that is never enrolled
+	FingerPoor     Finger = -2 // the first finger, laid on badly
+	FingerNone     Finger = -3 // nothing
 )

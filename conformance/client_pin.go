@@ -214,8 +214,8 @@ var pinCases = cases{
 	},
 	"PIN-040": func(p *probe) { p.judge(p.tryChangePIN(p.pin, p.pin)) },
 	"PIN-041": func(p *probe) {
-		p.complexity()
-		p.judge(p.tryChangePIN(p.pin, strings.Repeat("1", len(p.pin))))
+		poor := p.complexity()
+		p.judge(p.tryChangePIN(p.pin, poor))
 	},
 	"PIN-042": func(p *probe) {
 		r := p.enterPIN(p.pin)
@@ -455,12 +455,6 @@ var pinCases = cases{
 		p.want(r, ePINInvalid, ePINAuthInvalid, eInvalidParameter, eInvalidLength)
 		p.recoverPIN()
 	},
-}
-
-// complexity switches the PIN complexity policy on.
-func (p *probe) complexity() {
-	p.configure(3, m{4: true})
-	p.dirty()
 }
 
 // lockUntilBlocked enters wrong PINs until authentication is blocked.

@@ -21,7 +21,8 @@ type Selection struct {
 
 // implementations has the code of the cases.
 var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
-	cbrCases, xcpCases, xhsCases, staCases)
+	cbrCases, xcpCases, xhsCases, staCases,
+	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases)
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
@@ -63,7 +64,7 @@ func (r *runner) runVariants(ctx context.Context) {
 		played := r.bench.Become != nil && r.bench.Become(word) == nil
 		if played {
 			label = word
-			r.stage, r.base, r.pin, r.enrolled = 0, nil, "", 0
+			r.stage, r.base, r.pin = 0, nil, ""
 			r.disconnect()
 		}
 		for i := range all {
@@ -86,16 +87,15 @@ type runner struct {
 	sel     Selection
 	results []Result
 
-	wire     *wire
-	card     nfc.Card
-	cid      uint32      // our channel
-	base     map[int]any // what getInfo said on the fresh key
-	info     map[int]any // what getInfo said when the case began
-	pin      string      // what we set; empty: none
-	enrolled int         // fingers we enrolled
-	stage    stage       // that the key is set up for; 0: none
-	serial   int         // of the run, so that each has an RP ID of its own
-	cutting  bool        // the power is about to go: no answer is no fault
+	wire    *wire
+	card    nfc.Card
+	cid     uint32      // our channel
+	base    map[int]any // what getInfo said on the fresh key
+	info    map[int]any // what getInfo said when the case began
+	pin     string      // what we set; empty: none
+	stage   stage       // that the key is set up for; 0: none
+	serial  int         // of the run, so that each has an RP ID of its own
+	cutting bool        // the power is about to go: no answer is no fault
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,8 +27,9 @@ type simulated struct {
 	key     *simulator.Authenticator
 	port    *simulator.Port
 
-	mu    sync.Mutex
-	touch conformance.Touch
+	mu     sync.Mutex
+	touch  conformance.Touch
+	finger conformance.Finger
 }
 
 // newSimulated returns a new key of a profile and the bench that it is on.
@@ -51,6 +53,11 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 			defer s.mu.Unlock()
 			s.touch = touch
 		},
+		Finger: func(finger conformance.Finger) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.finger = finger
+		},
 		Wait: func(_ context.Context, d time.Duration) { time.Sleep(d) },
 		Become: func(word string) error {
 			profile := own
@@ -73,12 +80,13 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 				}
 			})
 		},
-		Release: true,
+		Release:        true,
+		EnterpriseRPID: "enterprise.example",
 	}
 }
 
 func (s *simulated) plugIn() {
-	key, err := simulator.New(simulator.Config{Storage: s.store, Presence: s.presence, Profile: s.profile})
+	key, err := simulator.New(simulator.Config{Storage: s.store, Presence: s.presence, Finger: s.sample, Profile: s.profile})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -109,12 +117,32 @@ func (s *simulated) presence(ctx context.Context, _ simulator.PresenceRequest) s
 		time.Sleep(20 * time.Millisecond)
 		return simulator.PresenceDeclined
 	}
+	answer := simulator.PresenceTouched
+	if touch == conformance.TouchLong {
+		answer = 3 // a touch of more than five seconds
+	}
 	select {
 	case <-time.After(20 * time.Millisecond):
-		return simulator.PresenceTouched
+		return answer
 	case <-ctx.Done():
 		return simulator.PresenceNone
 	}
+}
+
+// sample is the finger on the sensor.
+func (s *simulated) sample(ctx context.Context, _ simulator.FingerRequest) simulator.Sample {
+	s.mu.Lock()
+	finger := s.finger
+	s.mu.Unlock()
+	if finger == conformance.FingerNone {
+		<-ctx.Done()
+		return simulator.Sample{Quality: simulator.SampleNoActivity}
+	}
+	time.Sleep(20 * time.Millisecond)
+	if finger == conformance.FingerPoor {
+		return simulator.Sample{Finger: "0", Quality: simulator.SamplePoorQuality}
+	}
+	return simulator.Sample{Finger: strconv.Itoa(int(finger))}
 }
 
 // cutStorage survives the key that uses it, and loses the power on request.

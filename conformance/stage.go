@@ -144,7 +144,7 @@ func (r *runner) factoryReset(p *probe) {
 	}
 	p.ok(cmdReset, nil)
 	p.touch(TouchAlways)
-	r.pin, r.enrolled = "", 0
+	r.pin = ""
 	r.base = p.getInfo()
 	r.info = r.base
 }
