@@ -58,7 +58,7 @@ var xcpCases = cases{
 	"XCP-015": func(p *probe) {
 		c := p.protectedBy(3)
 		p.need(len(c.id) <= 255, "credential ID of %d bytes", len(c.id))
-		p.sw(handleOf(c).check(p), 0x6a80)
+		p.sw(handleOf(c).check(p), swWrongData)
 	},
 	"XCP-016": func(p *probe) {
 		one := p.protectedBy(1, discoverable())

@@ -109,7 +109,7 @@ func (p *probe) like(variant string) bool {
 		return !p.version("U2F_V2")
 	case "no-nfc-reset":
 		t := list(p.info[infoTransportsForReset])
-		return p.card != nil && len(t) > 0 && !slices.Contains(t, any("nfc"))
+		return p.bench.Card != nil && len(t) > 0 && !slices.Contains(t, any("nfc"))
 	case "no-rk":
 		return p.option("rk") != true
 	case "no-uv":
@@ -140,7 +140,7 @@ func (p *probe) like(variant string) bool {
 // nothing.
 var features = map[string]func(p *probe) bool{
 	"HID": func(p *probe) bool { return p.wire != nil },
-	"NFC": func(p *probe) bool { return p.card != nil },
+	"NFC": func(p *probe) bool { return p.bench.Card != nil },
 	"CM":  func(p *probe) bool { return p.option("credMgmt") == true },
 	"BIO": func(p *probe) bool { return p.option("bioEnroll") != nil },
 	"LB":  func(p *probe) bool { return p.option("largeBlobs") == true },

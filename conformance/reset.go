@@ -81,7 +81,7 @@ var rstCases = cases{
 	"RST-009": func(p *probe) {
 		h := p.u2fRegister(random(32))
 		p.factoryReset(p)
-		p.sw(h.check(p), 0x6a80)
+		p.sw(h.check(p), swWrongData)
 	},
 	"RST-010": func(p *probe) {
 		p.need(p.option("setMinPINLength") == true, "the key has no setMinPINLength")

@@ -22,7 +22,7 @@ type Selection struct {
 // implementations has the code of the cases.
 var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
 	cbrCases, xcpCases, xhsCases, staCases,
-	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases)
+	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases, nfcCases, u2fCases)
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
@@ -88,7 +88,8 @@ type runner struct {
 	results []Result
 
 	wire    *wire
-	card    nfc.Card
+	card    nfc.Card    // while the key lies on a reader
+	applet  bool        // is selected
 	cid     uint32      // our channel
 	base    map[int]any // what getInfo said on the fresh key
 	info    map[int]any // what getInfo said when the case began
@@ -168,6 +169,9 @@ func (p *probe) cleanUp() {
 	if p.bench.Finger != nil {
 		p.bench.Finger(FingerFirst)
 	}
+	if p.wire != nil {
+		p.dropCard()
+	}
 	switch {
 	case p.wire != nil && p.wire.dead != nil:
 		p.disconnect()
@@ -197,14 +201,7 @@ func (r *runner) connect() error {
 		}
 		r.cid = binary.BigEndian.Uint32(in.payload[8:])
 	}
-	if r.card == nil && r.bench.Card != nil {
-		card, err := r.bench.Card()
-		if err != nil {
-			return err
-		}
-		r.card = card
-	}
-	if r.wire == nil && r.card == nil {
+	if r.wire == nil && r.bench.Card == nil {
 		return errNoDoor
 	}
 	return nil
@@ -215,10 +212,7 @@ func (r *runner) disconnect() {
 		r.wire.port.Close()
 		r.wire = nil
 	}
-	if r.card != nil {
-		r.card.Close()
-		r.card = nil
-	}
+	r.dropCard()
 }
 
 func (r *runner) close() { r.disconnect() }
