@@ -167,7 +167,7 @@ var cfgCases = cases{
 	"CFG-028": configured(3, m{2: []any{rplistRPID}}),
 	"CFG-029": func(p *probe) {
 		p.need(p.option("setMinPINLength") == true, "the key has no setMinPINLength")
-		p.judged(cmdConfig, m{1: 3, 2: m{1: p.minPIN() - 1, 3: true}})
+		p.refused(cmdConfig, m{1: 3, 2: m{1: p.minPIN() - 1, 3: true}}, ePolicy)
 	},
 	"CFG-030": func(p *probe) {
 		p.dirty()

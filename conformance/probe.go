@@ -266,6 +266,8 @@ func (p *probe) judge(r reply) {
 		p.fail("expected %s%s", names(append(slices.Clone(e.right), e.seen...)), more)
 	case warn:
 		p.warn("%v where %s is right", r.status, names(e.right))
+	case p.sel.Strict && len(e.right) > 0 && r.status != e.right[0]:
+		p.warn("%v where %v is named first", r.status, e.right[0])
 	case e.record:
 		p.note("observed: %v", r.status)
 	}

@@ -15,7 +15,11 @@ import (
 type Selection struct {
 	// Match takes a case or leaves it out; nil takes all.
 	Match func(c *Case) bool
-	// Report is called after each case; nil is nobody.
+	// Strict makes it a warning when an answer is right but not the one named
+	// first, which is the one of the simulator.
+	Strict bool
+	// Report is called for each result, the parts of a case before the case; nil
+	// is nobody.
 	Report func(r *Result)
 }
 
@@ -125,10 +129,12 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			f(p)
 		})
 		p.cleanUp()
-		r.results = append(r.results, p.parts...)
+		for _, part := range p.parts {
+			part.Variant = variant
+			r.add(part)
+		}
 		if len(protocols) > 1 {
-			part := fmt.Sprintf("protocol%d", p.protocol)
-			r.results = append(r.results, Result{Case: c, Part: part, Outcome: p.outcome, Variant: variant, Notes: p.notes})
+			r.add(Result{Case: c, Part: fmt.Sprintf("protocol%d", p.protocol), Outcome: p.outcome, Variant: variant, Notes: p.notes})
 		}
 		result.Outcome = max(result.Outcome, p.outcome)
 		result.Notes = append(result.Notes, p.notes...)
