@@ -131,7 +131,7 @@ func (p *probe) overCard(msg []byte) reply {
 		p.selectApplet()
 	}
 	r := p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
-	needsTap := r.status == statusByWord["UP_REQUIRED"] || r.status == eTimeout || r.status == eDenied
+	needsTap := r.status == eUPRequired || r.status == eTimeout || r.status == eDenied
 	if needsTap && p.wire == nil && !p.needs("N") {
 		p.field()
 		p.selectApplet()

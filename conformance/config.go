@@ -209,6 +209,7 @@ var cfgCases = cases{
 // complexity switches the PIN complexity policy on, and returns a PIN that is
 // against any such policy.
 func (p *probe) complexity() (poor string) {
+	p.need(p.option("setMinPINLength") == true, "the key cannot set its PIN complexity policy")
 	p.configure(3, m{4: true})
 	p.dirty()
 	return strings.Repeat("1", len(p.pin))

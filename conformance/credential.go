@@ -230,6 +230,6 @@ func (p *probe) works(c *credential) bool {
 	if r.status == success {
 		return true
 	}
-	p.want(r, statusByWord["NO_CREDENTIALS"])
+	p.want(r, eNoCredentials)
 	return false
 }

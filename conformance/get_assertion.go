@@ -293,7 +293,9 @@ var gnaCases = cases{
 	},
 	"GNA-008": func(p *probe) {
 		s := p.series()
-		p.check(s.next(p).data.flags == s.first.data.flags && s.next(p).data.flags == s.first.data.flags, "flags differ")
+		for range 2 {
+			p.check(s.next(p).data.flags == s.first.data.flags, "flags differ")
+		}
 	},
 	"GNA-009": func(p *probe) {
 		p.need(p.extension("hmac-secret") || p.extension("credBlob"), "the key has neither hmac-secret nor credBlob")
@@ -319,7 +321,9 @@ var gnaCases = cases{
 	}),
 	"GNA-013": func(p *probe) {
 		s := p.series()
-		p.check(s.next(p).body[5] == nil && s.next(p).body[5] == nil, "numberOfCredentials in a later answer")
+		for range 2 {
+			p.check(s.next(p).body[5] == nil, "numberOfCredentials in a later answer")
+		}
 	},
 	"GNA-014": func(p *probe) {
 		p.needRK()

@@ -171,7 +171,7 @@ var infoCases = cases{
 		return !p.extension("largeBlobKey") && p.option("largeBlobs") != true
 	}, "largeBlobKey or largeBlobs stands beside it"),
 	"INF-022": func(p *probe) {
-		usable := p.call(cmdConfig, m{1: 0x7e}).status != statusByWord["INVALID_COMMAND"]
+		usable := p.call(cmdConfig, m{1: 0x7e}).status != eInvalidCommand
 		p.need(usable || p.option("authnrCfg") != nil, "the key has no authenticatorConfig")
 		p.check(!usable || p.option("authnrCfg") == true, "authenticatorConfig is there, authnrCfg is %v", p.option("authnrCfg"))
 	},
@@ -311,7 +311,7 @@ var infoCases = cases{
 	},
 	"INF-050": func(p *probe) {
 		r := p.call(cmdGetInfo, []byte{0xa0})
-		p.want(r, success, statusByWord["INVALID_LENGTH"], statusByWord["INVALID_CBOR"], statusByWord["INVALID_PARAMETER"], statusByWord["CBOR_UNEXPECTED_TYPE"])
+		p.want(r, success, eInvalidLength, eInvalidCBOR, eInvalidParameter, eUnexpectedType)
 		p.getInfo()
 	},
 }

@@ -125,7 +125,7 @@ func (p *probe) untouched(msg []byte) (sent time.Time, first *message) {
 func (p *probe) cancelled() reply {
 	p.wire.send(p.cid, hidCancel, nil)
 	r := p.answer(p.cid, nil)
-	p.want(r, statusByWord["KEEPALIVE_CANCEL"])
+	p.want(r, eCancel)
 	return r
 }
 

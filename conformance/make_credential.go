@@ -4,44 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
-)
-
-var (
-	eUnexpectedType     = statusByWord["CBOR_UNEXPECTED_TYPE"]
-	eInvalidCBOR        = statusByWord["INVALID_CBOR"]
-	eMissing            = statusByWord["MISSING_PARAMETER"]
-	eInvalidParameter   = statusByWord["INVALID_PARAMETER"]
-	eInvalidLength      = statusByWord["INVALID_LENGTH"]
-	eInvalidOption      = statusByWord["INVALID_OPTION"]
-	eNoCredentials      = statusByWord["NO_CREDENTIALS"]
-	eNotAllowed         = statusByWord["NOT_ALLOWED"]
-	ePINAuthInvalid     = statusByWord["PIN_AUTH_INVALID"]
-	ePINAuthBlocked     = statusByWord["PIN_AUTH_BLOCKED"]
-	ePINBlocked         = statusByWord["PIN_BLOCKED"]
-	ePINInvalid         = statusByWord["PIN_INVALID"]
-	ePINNotSet          = statusByWord["PIN_NOT_SET"]
-	ePolicy             = statusByWord["PIN_POLICY_VIOLATION"]
-	ePUATRequired       = statusByWord["PUAT_REQUIRED"]
-	eKeyStoreFull       = statusByWord["KEY_STORE_FULL"]
-	eExcluded           = statusByWord["CREDENTIAL_EXCLUDED"]
-	eDenied             = statusByWord["OPERATION_DENIED"]
-	eTimeout            = statusByWord["USER_ACTION_TIMEOUT"]
-	eLimitExceeded      = statusByWord["LIMIT_EXCEEDED"]
-	eUnsupportedOption  = statusByWord["UNSUPPORTED_OPTION"]
-	eInvalidSubcommand  = statusByWord["INVALID_SUBCOMMAND"]
-	eInvalidCommand     = statusByWord["INVALID_COMMAND"]
-	eCancel             = statusByWord["KEEPALIVE_CANCEL"]
-	eUnauthorized       = statusByWord["UNAUTHORIZED_PERMISSION"]
-	eUVBlocked          = statusByWord["UV_BLOCKED"]
-	eUVInvalid          = statusByWord["UV_INVALID"]
-	eRequestTooLarge    = statusByWord["REQUEST_TOO_LARGE"]
-	eInvalidSeq         = statusByWord["INVALID_SEQ"]
-	eIntegrityFailure   = statusByWord["INTEGRITY_FAILURE"]
-	eFPDatabaseFull     = statusByWord["FP_DATABASE_FULL"]
-	eUnsupportedAlg     = statusByWord["UNSUPPORTED_ALGORITHM"]
-	eLargeBlobStoreFull = statusByWord["LARGE_BLOB_STORAGE_FULL"]
 )
 
 // mcCase is a makeCredential judged by the words of the case. When it is right
@@ -457,6 +420,3 @@ func (p *probe) unknownIDs(n int) [][]byte {
 	}
 	return ids
 }
-
-// pause lets a touch that is still there go away.
-func (p *probe) pause() { p.wait(time.Second) }

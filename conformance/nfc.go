@@ -166,7 +166,7 @@ var nfcCases = cases{
 		p.wholeReply(data, sw)
 	}),
 	"NFC-013": onReader(func(p *probe) {
-		data, sw := p.longReply()
+		data, _ := p.longReply()
 		more, sw := p.transmit([]byte{claISO, insISOResponse, 0, 0, 10})
 		p.check(len(more) == 10 && sw>>8 == 0x61, "%d bytes, status word %04x", len(more), sw)
 		data = append(bytes.Clone(data), more...)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -37,8 +38,6 @@ const (
 type m = map[any]any
 
 type status = ctap2.Status
-
-const success = ctap2.StatusOK
 
 var (
 	encMode, _ = cbor.CTAP2EncOptions().EncMode()
@@ -139,6 +138,12 @@ func (p *probe) run(f func(p *probe)) {
 			}
 		case ended:
 			p.outcome = max(p.outcome, e.outcome)
+		case runtime.Error: // an answer of a form that the case does not look for
+			p.note("%v", e)
+			for _, t := range p.trace[max(0, len(p.trace)-3):] {
+				p.note("%s", t)
+			}
+			p.outcome = Fail
 		default:
 			panic(e)
 		}

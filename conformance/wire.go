@@ -48,7 +48,6 @@ type wire struct {
 	port    hid.Port
 	in, out int
 	partial map[uint32]*message
-	log     func(string)
 	dead    error
 }
 
