@@ -249,7 +249,15 @@ func (s *series) next(p *probe) *assertion {
 	return p.asserted(s.params, p.call(cmdGetNextAssertion, nil), s.credentials...)
 }
 
-// ended checks that the series does not go on.
+// mayGoOn judges the answer where the series may go on, or not.
+func (s *series) mayGoOn(p *probe, r reply) {
+	p.judge(r)
+	if r.status == success {
+		p.asserted(s.params, r, s.credentials...)
+	}
+}
+
+// seriesEnded checks that a series does not go on.
 func (p *probe) seriesEnded() { p.want(p.call(cmdGetNextAssertion, nil), eNotAllowed) }
 
 var gnaCases = cases{
@@ -273,16 +281,16 @@ var gnaCases = cases{
 		p.seriesEnded()
 	},
 	"GNA-005": func(p *probe) {
-		p.series()
+		s := p.series()
 		p.getInfo()
-		p.judge(p.call(cmdGetNextAssertion, nil))
+		s.mayGoOn(p, p.call(cmdGetNextAssertion, nil))
 	},
 	"GNA-006": func(p *probe) {
 		p.need(p.wire != nil, "no HID")
-		p.series()
+		s := p.series()
 		b := p.channel()
 		p.wire.send(b, hidCBOR, []byte{cmdGetNextAssertion})
-		p.judge(p.answer(b, []byte{cmdGetNextAssertion}))
+		s.mayGoOn(p, p.answer(b, []byte{cmdGetNextAssertion}))
 	},
 	"GNA-007": func(p *probe) {
 		s := p.series()

@@ -15,6 +15,8 @@ import (
 type Selection struct {
 	// Match takes a case or leaves it out; nil takes all.
 	Match func(c *Case) bool
+	// Begin is called when the key is ready for a case; nil is nobody.
+	Begin func(c *Case)
 	// Strict makes it a warning when an answer is right but not the one named
 	// first, which is the one of the simulator.
 	Strict bool
@@ -125,6 +127,9 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			}
 			if p.protocol == 0 {
 				p.protocol = p.bestProtocol()
+			}
+			if r.sel.Begin != nil {
+				r.sel.Begin(c)
 			}
 			f(p)
 		})

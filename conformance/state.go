@@ -28,13 +28,14 @@ func (p *probe) cutDuring(prepare func() any, f func(v any), look func(v any)) {
 	}
 }
 
-// present counts the discoverable credentials of an RP without a touch.
+// discoverables counts the discoverable credentials of an RP without a touch.
 func (p *probe) discoverables(rp string) int64 {
 	r := p.call(cmdGetAssertion, ga(rp, nil, set(false, 5, "up")))
 	if r.status == eNoCredentials {
 		return 0
 	}
 	p.want(r, success)
+	p.parse(blob(r.body[2]))
 	return max(1, num(r.body[5]))
 }
 
