@@ -3,6 +3,8 @@ module github.com/fidokey/fidokey
 go 1.26.0
 
 require (
+	github.com/cloudflare/circl v1.6.5
+	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1
 	github.com/fxamacker/cbor/v2 v2.9.6
 	github.com/go-webauthn/webauthn v0.18.2
 	github.com/karalabe/hid v1.0.1-0.20240306101548-573246063e52

@@ -1,15 +1,11 @@
 package simulator
 
 import (
-	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
@@ -20,7 +16,7 @@ import (
 // only its ID is at hand.
 type keyMaterial struct {
 	Algorithm   cose.Algorithm `cbor:"1,keyasint"`
-	PrivateKey  []byte         `cbor:"2,keyasint"` // scalar or Ed25519 seed, 32 bytes
+	Seed        []byte         `cbor:"2,keyasint"` // of the private key; see deriveKey
 	CredProtect uint           `cbor:"3,keyasint"` // level 1 to 3
 	// CredRandomWithUV and CredRandomWithoutUV are nil without hmac-secret.
 	CredRandomWithUV    []byte `cbor:"4,keyasint,omitempty"`
@@ -53,7 +49,7 @@ const discoverableIDSize = 32
 
 // maxCredentialIDLength is the length of the longest ID: nonce, ciphertext of
 // the longest keyMaterial, tag.
-const maxCredentialIDLength = nonceSize + 110 + tagSize
+const maxCredentialIDLength = nonceSize + 114 + tagSize
 
 // The sizes of AES-GCM.
 const (
@@ -97,46 +93,40 @@ func (a *Authenticator) randomScalar(curve elliptic.Curve) ([]byte, error) {
 	return nil, errNotRandom
 }
 
-// newPrivateKey makes a key for one of the algorithms.
-func (a *Authenticator) newPrivateKey(alg cose.Algorithm) ([]byte, error) {
-	if alg == cose.ES256 {
-		return a.randomScalar(elliptic.P256())
+// check reports whether there is a private key. It derives none that takes long.
+func (k *keyMaterial) check() error {
+	if k.Algorithm == cose.RS256 && len(k.Seed) == seedSize {
+		return nil
 	}
-	return a.random(ed25519.SeedSize)
-}
-
-// signer returns the private key.
-func (k *keyMaterial) signer() (crypto.Signer, error) {
-	switch {
-	case k.Algorithm == cose.ES256:
-		return ecdsa.ParseRawPrivateKey(elliptic.P256(), k.PrivateKey)
-	case k.Algorithm == cose.EdDSA && len(k.PrivateKey) == ed25519.SeedSize:
-		return ed25519.NewKeyFromSeed(k.PrivateKey), nil
-	}
-	return nil, fmt.Errorf("%v key of %d bytes", k.Algorithm, len(k.PrivateKey))
+	_, err := deriveKey(k.Algorithm, k.Seed)
+	return err
 }
 
 // publicKey returns the COSE_Key.
 func (k *keyMaterial) publicKey() (*cose.Key, error) {
-	signer, err := k.signer()
+	key, err := deriveKey(k.Algorithm, k.Seed)
 	if err != nil {
 		return nil, err
 	}
-	return &cose.Key{Algorithm: k.Algorithm, Public: signer.Public()}, nil
+	return key.public()
 }
 
-// sign signs a message. The nonces of ECDSA are those of RFC 6979, so that
-// signatures too are the same in two runs.
-func (k *keyMaterial) sign(message []byte) ([]byte, error) {
-	signer, err := k.signer()
+// publicPoint returns an uncompressed point of P-256, as U2F has it.
+func (k *keyMaterial) publicPoint() ([]byte, error) {
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), k.Seed)
 	if err != nil {
 		return nil, err
 	}
-	if k.Algorithm == cose.EdDSA {
-		return signer.Sign(nil, message, crypto.Hash(0))
+	return key.PublicKey.Bytes()
+}
+
+// sign signs a message.
+func (k *keyMaterial) sign(message []byte) ([]byte, error) {
+	key, err := deriveKey(k.Algorithm, k.Seed)
+	if err != nil {
+		return nil, err
 	}
-	digest := sha256.Sum256(message)
-	return signer.Sign(nil, digest[:], crypto.SHA256)
+	return key.sign(message)
 }
 
 // wrap returns the ID of a credential that is not discoverable: its key

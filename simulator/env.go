@@ -31,15 +31,29 @@ func (systemClock) AfterFunc(d time.Duration, f func()) (stop func()) {
 type Presence int
 
 const (
-	PresenceNone     Presence = iota // nothing, until the context ended or the person left
-	PresenceTouched                  // touched the key
-	PresenceDeclined                 // refused, as a key with a second button allows
+	PresenceNone      Presence = iota // nothing, until the context ended or the person left
+	PresenceTouched                   // touched the key
+	PresenceDeclined                  // refused, as a key with a second button allows
+	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
+
+// String returns "touched", "declined" or "none".
+func (p Presence) String() string {
+	switch p {
+	case PresenceTouched:
+		return "touched"
+	case PresenceDeclined:
+		return "declined"
+	}
+	return "none"
+}
 
 // A PresenceRequest says what a touch is wanted for.
 type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	Long    bool   // a long touch is wanted
+	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 }
 
 // A FingerRequest says what a finger on the sensor is wanted for.

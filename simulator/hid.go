@@ -33,6 +33,7 @@ type hidCommand byte
 
 const (
 	hidPing      hidCommand = 0x01
+	hidMsg       hidCommand = 0x03
 	hidLock      hidCommand = 0x04
 	hidInit      hidCommand = 0x06
 	hidWink      hidCommand = 0x08
@@ -69,9 +70,10 @@ const (
 var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
 
 // A processor is the part of an [Authenticator] that HID needs: exchange answers
-// one CTAP2 message, with status 0x2D once ctx has ended.
+// one CTAP2 message, with status 0x2D once ctx has ended, and message one of U2F.
 type processor interface {
 	exchange(ctx context.Context, from origin, msg []byte) []byte
+	message(ctx context.Context, from origin, apdu []byte) []byte
 	PowerCycle()
 	clock() Clock
 	hidTraits() hidTraits
@@ -81,7 +83,12 @@ type processor interface {
 type hidTraits struct {
 	powered      bool
 	lives        uint64 // how often power was cut
-	capabilities byte
+	capabilities byte   // as it claims
+	winks        bool
+	speaksCTAP2  bool
+	speaksU2F    bool
+	quirks       *Quirks // nil: none
+	faults       *Faults // nil: none
 }
 
 // HID is an authenticator's side of CTAPHID (CTAP 2.1, section 11.2): output
@@ -96,19 +103,22 @@ type HID struct {
 	key   processor
 	clock Clock
 
-	mu       sync.Mutex
-	send     func(report []byte)
-	closed   bool
-	running  sync.WaitGroup      // goroutines in key.exchange
-	out      [hidReportSize]byte // the report being sent
-	channels []uint32            // allocated, the last used first
-	last     uint32              // the channel allocated last
-	lives    uint64              // of the key, when it was last looked at
+	mu         sync.Mutex
+	send       func(report []byte)
+	closed     bool
+	running    sync.WaitGroup      // goroutines in key.exchange
+	out        [hidReportSize]byte // the report being sent
+	reportSize int
+	channels   []uint32 // allocated, the last used first
+	last       uint32   // the channel allocated last
+	lives      uint64   // of the key, when it was last looked at
+
+	winkUntil time.Time // other messages fail until then
 
 	lockOwner uint32 // 0: not locked
 	lockUntil time.Time
 
-	// The transaction: first a message comes in, then, if it is CBOR, the
+	// The transaction: first a message comes in, then, if it is CBOR or MSG, the
 	// authenticator works on it.
 	cid     uint32 // 0: idle
 	cmd     hidCommand
@@ -125,7 +135,7 @@ type HID struct {
 	packetAwaits bool        // the timer runs
 }
 
-// A hidRequest is a CBOR message the authenticator works on.
+// A hidRequest is a message of CTAP2 or U2F the authenticator works on.
 type hidRequest struct {
 	cancel context.CancelFunc
 	status transport.Status
@@ -136,13 +146,18 @@ type hidRequest struct {
 func NewHID(a *Authenticator) *HID { return newHID(a) }
 
 func newHID(key processor) *HID {
+	traits := key.hidTraits()
 	h := &HID{
 		key:         key,
 		clock:       key.clock(),
-		lives:       key.hidTraits().lives,
+		lives:       traits.lives,
+		reportSize:  hidReportSize,
 		channels:    make([]uint32, 0, hidChannels),
 		send:        func([]byte) {},
 		packetTimer: func() {},
+	}
+	if traits.quirks != nil && traits.quirks.ReportSize != 0 {
+		h.reportSize = int(traits.quirks.ReportSize)
 	}
 	h.keepalive = time.AfterFunc(time.Hour, h.keepaliveDue)
 	h.keepalive.Stop()
@@ -199,20 +214,23 @@ func (h *HID) powered() bool {
 	return traits.powered
 }
 
-// Receive takes one output report without a report ID. One that does not have 64
-// bytes is lost.
+// ReportSize returns the length of reports in bytes: 64, but for a profile with
+// that quirk.
+func (h *HID) ReportSize() int { return h.reportSize }
+
+// Receive takes one output report without a report ID. One of another length
+// than ReportSize is lost.
 func (h *HID) Receive(report []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(report) != hidReportSize || !h.powered() {
+	if h.closed || len(report) != h.reportSize || !h.powered() {
 		return
 	}
-	cid, kind := binary.BigEndian.Uint32(report), report[4]
-	if kind&hidInitBit == 0 {
-		h.proceed(cid, kind, report[5:])
+	if faults := h.traits().faults; !faults.none() {
+		faults.pass(report, true, h.receive, h.later)
 		return
 	}
-	h.start(cid, hidCommand(kind&^hidInitBit), int(binary.BigEndian.Uint16(report[5:])), report[7:])
+	h.receive(report)
 }
 
 // start takes an initialization packet. The order of the cases decides who is
@@ -227,47 +245,22 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		h.idle()
 		h.fail(cid, hidInvalidSeq)
 	case cmd == hidCancel: // never has an answer of its own (section 11.2.9.1.5)
-		if cid == h.cid {
+		if cid == h.cid && h.cmd == hidCBOR {
 			h.request.cancel()
 		}
-	case h.cid != 0 || h.lockedFor(cid):
+	case h.cid != 0 || h.lockedFor(cid) || h.busy(cmd):
 		h.fail(cid, hidChannelBusy)
 	case !slices.Contains(h.channels, cid):
 		h.fail(cid, hidInvalidChannel)
 	default:
 		h.use(cid)
-		if fault := cmd.check(size, h.key.hidTraits().capabilities); fault != hidNoFault {
+		if fault := cmd.check(size, h.key.hidTraits()); fault != hidNoFault {
 			h.fail(cid, fault)
 			return
 		}
 		h.cid, h.cmd, h.size, h.have, h.seq = cid, cmd, size, 0, 0
 		h.add(data)
 	}
-}
-
-// check says whether a key with these capabilities takes a message of this
-// command with size bytes.
-func (c hidCommand) check(size int, capabilities byte) hidFault {
-	ok := false
-	if c == hidWink && capabilities&capabilityWink == 0 || c == hidCBOR && capabilities&capabilityCBOR == 0 {
-		return hidInvalidCommand
-	}
-	switch c {
-	case hidPing:
-		ok = true
-	case hidCBOR:
-		ok = size > 0
-	case hidLock:
-		ok = size == 1
-	case hidWink:
-		ok = size == 0
-	default:
-		return hidInvalidCommand
-	}
-	if !ok || size > hidMaxMessage {
-		return hidInvalidLength
-	}
-	return hidNoFault
 }
 
 // proceed takes a continuation packet. One that continues nothing is ignored.
@@ -290,8 +283,12 @@ func (h *HID) add(data []byte) {
 		h.awaitPacket()
 		return
 	}
-	if h.cmd == hidCBOR {
-		h.process()
+	switch h.cmd {
+	case hidCBOR:
+		h.process(h.key.exchange)
+		return
+	case hidMsg:
+		h.process(h.key.message)
 		return
 	}
 	cid, cmd, msg := h.cid, h.cmd, h.message[:h.size]
@@ -300,7 +297,7 @@ func (h *HID) add(data []byte) {
 	case hidPing:
 		h.reply(cid, hidPing, msg)
 	case hidWink:
-		h.reply(cid, hidWink, nil)
+		h.wink(cid)
 	case hidLock:
 		h.lock(cid, msg[0])
 	}
@@ -377,27 +374,27 @@ func (h *HID) lockedFor(cid uint32) bool {
 
 // process gives the complete message to the authenticator, in a goroutine that
 // sends the answer, unless the request has been dropped meanwhile.
-func (h *HID) process() {
+func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte) []byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &hidRequest{cancel: cancel, status: transport.StatusProcessing}
 	ctx = transport.WithStatus(ctx, func(s transport.Status) { h.report(r, s) })
-	cid, msg := h.cid, bytes.Clone(h.message[:h.size])
+	cid, cmd, msg := h.cid, h.cmd, bytes.Clone(h.message[:h.size])
 	h.request = r
 	h.awaitKeepalive()
 	h.running.Go(func() {
 		defer cancel()
-		answer := h.key.exchange(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
+		answer := answerTo(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if !h.powered() || h.request != r {
 			return
 		}
 		h.idle()
-		if len(answer) > hidMaxMessage {
+		if len(answer) > h.traits().maxMessage() {
 			h.fail(cid, hidOther)
 			return
 		}
-		h.reply(cid, hidCBOR, answer)
+		h.reply(cid, cmd, answer)
 	})
 }
 
@@ -412,7 +409,9 @@ func (h *HID) report(r *hidRequest, s transport.Status) {
 }
 
 func (h *HID) keepAlive() {
-	h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
+	if !h.mute() {
+		h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
+	}
 	h.awaitKeepalive()
 }
 
@@ -476,6 +475,7 @@ func (h *HID) fail(cid uint32, f hidFault) { h.reply(cid, hidError, []byte{byte(
 
 // reply sends a message of at most hidMaxMessage bytes.
 func (h *HID) reply(cid uint32, cmd hidCommand, msg []byte) {
+	h.foreignReports(cmd)
 	binary.BigEndian.PutUint32(h.out[:], cid)
 	h.out[4] = byte(cmd) | hidInitBit
 	binary.BigEndian.PutUint16(h.out[5:], uint16(len(msg)))
@@ -489,8 +489,8 @@ func (h *HID) reply(cid uint32, cmd hidCommand, msg []byte) {
 // emit sends the report with as much of msg as there is room after the header,
 // and returns the rest.
 func (h *HID) emit(header int, msg []byte) []byte {
-	n := copy(h.out[header:], msg)
+	n := copy(h.out[header:h.reportSize], msg)
 	clear(h.out[header+n:])
-	h.send(h.out[:])
+	h.deliver(h.out[:h.reportSize])
 	return msg[n:]
 }

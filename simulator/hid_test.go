@@ -53,8 +53,13 @@ func (k *hidKey) PowerCycle() { k.cycles++ }
 func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
-	return hidTraits{powered: true, lives: uint64(k.cycles), capabilities: capabilityWink | capabilityCBOR | capabilityNMSG}
+	return hidTraits{
+		powered: true, lives: uint64(k.cycles), winks: true, speaksCTAP2: true,
+		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
+	}
 }
+
+func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
@@ -651,6 +656,8 @@ func TestHIDKeepalive(t *testing.T) {
 }
 
 type hidScript func(ctx context.Context) []byte
+
+func (k hidScript) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
 func (hidScript) PowerCycle()                                               {}

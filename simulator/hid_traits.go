@@ -10,14 +10,37 @@ func (a *Authenticator) hidTraits() hidTraits {
 		powered:      !a.power.off,
 		lives:        a.power.lives,
 		capabilities: a.profile.capabilities(),
+		winks:        !a.profile.Quirks.NoWink,
+		speaksCTAP2:  a.profile.speaksCTAP2(),
+		speaksU2F:    a.profile.hasU2F(),
+		quirks:       &a.profile.Quirks,
+		faults:       a.faults,
 	}
 }
 
 // capabilities are the flags in the answer to INIT.
 func (p *Profile) capabilities() byte {
-	flags := byte(capabilityWink | capabilityNMSG)
+	if claimed := p.Quirks.Capabilities; claimed != nil {
+		return *claimed
+	}
+	var flags byte
+	if !p.Quirks.NoWink {
+		flags |= capabilityWink
+	}
 	if p.speaksCTAP2() {
 		flags |= capabilityCBOR
 	}
+	if !p.hasU2F() {
+		flags |= capabilityNMSG
+	}
 	return flags
+}
+
+// maxMessage is how many bytes 129 reports carry.
+func (t hidTraits) maxMessage() int {
+	if t.quirks == nil || t.quirks.ReportSize == 0 {
+		return hidMaxMessage
+	}
+	size := int(t.quirks.ReportSize)
+	return size - 7 + 128*(size-5)
 }

@@ -92,9 +92,9 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	if a.protected() && auth == nil && !cl.builtIn && (made.rk || !a.makeCredUVNotRqd()) {
 		return nil, a.errNotVerified()
 	}
-	// 9. Enterprise attestation is not supported.
-	if req.enterpriseAttestation != nil {
-		return nil, ctap2.ErrInvalidParameter
+	// 9. Enterprise attestation.
+	if made.enterprise, err = a.enterpriseAttestation(req.enterpriseAttestation, req.rp.ID); err != nil {
+		return nil, err
 	}
 	// 10. Without verification there is nothing to do in step 11.
 	// 11. Verify the user.
@@ -128,6 +128,8 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
+	// enterprise grants an attestation that may identify the key.
+	enterprise bool
 }
 
 // create is steps 15 to 19.
@@ -144,7 +146,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg
-	if c.PrivateKey, err = a.newPrivateKey(made.alg); err != nil {
+	if c.Seed, err = a.newSeed(made.alg); err != nil {
 		return nil, err
 	}
 	if made.rk {
@@ -158,20 +160,13 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 		return nil, err
 	}
 	// 19. Attestation.
-	attested, err := attestedCredentialData(c, a.profile.GetInfo.AAGUID)
-	if err != nil {
-		return nil, err
-	}
-	authData, err := authenticatorData(made.rpIDHash, made.flags, a.state.device.SignCount, attested, r.outputs.signed)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := attest(c, authData, req.clientDataHash, req.attestationFormats)
+	resp, err := a.attest(r, req)
 	if err != nil {
 		return nil, err
 	}
 	resp.LargeBlobKey = r.outputs.largeBlobKey
 	resp.UnsignedExtensionOutputs = r.outputs.unsigned
+	resp.EnterpriseAttestation = made.enterprise && resp.Format != formatNone
 	return resp, nil
 }
 
@@ -252,7 +247,11 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	if len(c.remove) == 0 && a.remaining() == 0 {
 		return ctap2.ErrKeyStoreFull
 	}
+	a.session.series = nil // it may have what is replaced now
 	c.device.NextSerial++
+	if err := a.renewCredStoreState(&c.device); err != nil {
+		return err
+	}
 	if err := c.device.countUp(); err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package simulator
 
 import (
+	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 )
 
 // withExtensions gives a profile all extensions but largeBlob, which excludes
-// largeBlobKey, with the command and the members that belong to them.
+// largeBlobKey, with the command and the members that belong to them, all
+// algorithms but ML-DSA, attestation by a chain, U2F, and NFC.
 func withExtensions(p *Profile) {
 	info := &p.GetInfo
 	info.Extensions = []string{
@@ -17,4 +19,9 @@ func withExtensions(p *Profile) {
 	info.MaxSerializedLargeBlobArray = new(uint(4096))
 	info.MaxCredBlobLength = new(uint(64))
 	info.PINComplexityPolicy = new(false)
+	info.Algorithms = credentialParameters(cose.ES256, cose.EdDSA, cose.ES384, cose.ES512, cose.ES256K, cose.RS256)
+	info.AttestationFormats = []string{formatPacked, formatU2F}
+	p.Attestation = AttestationChain
+	info.Versions = append(info.Versions, ctap2.VersionU2F)
+	info.Transports = []string{transportUSB, transportNFC}
 }

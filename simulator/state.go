@@ -29,13 +29,19 @@ type device struct {
 	PINComplexityPolicy bool     `cbor:"9,keyasint,omitempty"`
 	ForcePINChange      bool     `cbor:"19,keyasint,omitempty"`
 	AlwaysUV            *bool    `cbor:"20,keyasint,omitempty"` // nil: as in the profile
+	Enterprise          bool     `cbor:"21,keyasint,omitempty"` // enterprise attestation is enabled
+	LongTouchForReset   bool     `cbor:"22,keyasint,omitempty"`
 
 	// Built-in user verification; see user_verification.go.
 	UVFailures uint `cbor:"24,keyasint,omitempty"` // since the last success
 	UVSincePIN uint `cbor:"25,keyasint,omitempty"` // successes since a PIN was entered
 
-	// PersistentToken is nil until one is asked for; see identity.go.
-	PersistentToken []byte `cbor:"26,keyasint,omitempty"`
+	Templates []template `cbor:"26,keyasint,omitempty"` // in the order of their enrollment
+
+	// All three are nil until a persistent token is asked for; see identity.go.
+	PersistentToken []byte `cbor:"27,keyasint,omitempty"`
+	Identifier      []byte `cbor:"28,keyasint,omitempty"`
+	CredStoreState  []byte `cbor:"29,keyasint,omitempty"`
 }
 
 const masterKeySize = 32
@@ -64,7 +70,8 @@ type state struct {
 	byID    map[string]*credential // the discoverable credentials
 	byRP    map[rpIDHash]*rpCredentials
 
-	largeBlobs []byte // the serialized array; never written to
+	largeBlobs  []byte // the serialized array; never written to
+	attestation []byte // seed of the generated chain; nil before it is needed
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -75,6 +82,7 @@ const (
 	deviceRecord     = "device"
 	credentialPrefix = "credential/" // and the ID in hexadecimal
 	largeBlobsRecord = "large-blobs" // not there: the initial array
+	attestRecord     = "attestation" // not there: not needed yet
 )
 
 func credentialRecord(c *credential) string { return credentialPrefix + hex.EncodeToString(c.ID) }
@@ -85,13 +93,7 @@ func (a *Authenticator) loadState() error {
 	if err != nil {
 		return err
 	}
-	a.state = &state{
-		storage: a.config.Storage,
-		byID:    map[string]*credential{},
-		byRP:    map[rpIDHash]*rpCredentials{},
-
-		largeBlobs: initialLargeBlobs(),
-	}
+	a.state = newState(cuttable{a.config.Storage, a.faults})
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
 		if err != nil {
@@ -100,6 +102,16 @@ func (a *Authenticator) loadState() error {
 		return a.state.commit(change{device: fresh})
 	}
 	return a.state.load(records)
+}
+
+func newState(s Storage) *state {
+	return &state{
+		storage: s,
+		byID:    map[string]*credential{},
+		byRP:    map[rpIDHash]*rpCredentials{},
+
+		largeBlobs: initialLargeBlobs(),
+	}
 }
 
 func (s *state) load(records map[string][]byte) error {
@@ -112,6 +124,7 @@ func (s *state) load(records map[string][]byte) error {
 	if array := records[largeBlobsRecord]; array != nil {
 		s.largeBlobs = array
 	}
+	s.attestation = records[attestRecord]
 	var credentials []*credential
 	for name, record := range records {
 		if !strings.HasPrefix(name, credentialPrefix) {
@@ -121,7 +134,7 @@ func (s *state) load(records map[string][]byte) error {
 		if err := ctapcbor.Unmarshal(record, c); err != nil {
 			return fmt.Errorf("stored record %q: %w", name, err)
 		}
-		if _, err := c.signer(); err != nil {
+		if err := c.check(); err != nil {
 			return fmt.Errorf("stored record %q: %w", name, err)
 		}
 		if c.CredProtect > userVerificationRequired {
@@ -144,7 +157,8 @@ type change struct {
 	remove []*credential // before put
 	put    []*credential // new ones, or new versions with the same ID
 
-	largeBlobs []byte // nil: as they are
+	largeBlobs  []byte // nil: as they are
+	attestation []byte // the same
 }
 
 // commit stores a change as one transaction. With an error nothing has changed,
@@ -164,6 +178,9 @@ func (s *state) commit(c change) error {
 	if c.largeBlobs != nil {
 		records[largeBlobsRecord] = c.largeBlobs
 	}
+	if c.attestation != nil {
+		records[attestRecord] = c.attestation
+	}
 	record, err := ctapcbor.Marshal(c.device)
 	if err != nil {
 		return err
@@ -176,6 +193,9 @@ func (s *state) commit(c change) error {
 	s.device = c.device
 	if c.largeBlobs != nil {
 		s.largeBlobs = c.largeBlobs
+	}
+	if c.attestation != nil {
+		s.attestation = c.attestation
 	}
 	for _, credential := range c.remove {
 		s.remove(credential)

@@ -13,6 +13,7 @@ var rows = [][]string{
 	{"ctap2"},
 	{"pin"},
 	{"client", "simulator", "webauthn", "conformance"},
+	{"simulator/control"},
 	{"cmd/fidokey"},
 }
 
