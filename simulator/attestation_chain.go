@@ -55,11 +55,25 @@ func (a *Authenticator) attestationKey(who string) (*attestationKey, error) {
 			return key, nil
 		}
 	}
+	name := attestationName{who, a.profile.GetInfo.AAGUID}
+	if key := a.state.attestationKeys[name]; key != nil {
+		return key, nil
+	}
 	seed, err := a.attestationSeed()
 	if err != nil {
 		return nil, err
 	}
-	return generateAttestation(seed, who, a.profile.GetInfo.AAGUID)
+	key, err := generateAttestation(seed, who, name.aaguid)
+	if err == nil {
+		a.state.attestationKeys[name] = key
+	}
+	return key, err
+}
+
+// An attestationName tells the keys of one seed apart.
+type attestationName struct {
+	who    string
+	aaguid ctap2.AAGUID
 }
 
 func (k *AttestationKey) use() (*attestationKey, error) {

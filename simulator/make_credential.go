@@ -146,7 +146,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg
-	if c.Seed, err = a.newSeed(made.alg); err != nil {
+	if err = a.newKey(&c.keyMaterial); err != nil {
 		return nil, err
 	}
 	if made.rk {

@@ -72,6 +72,9 @@ type state struct {
 
 	largeBlobs  []byte // the serialized array; never written to
 	attestation []byte // seed of the generated chain; nil before it is needed
+
+	// attestationKeys are those of the seed that were needed so far.
+	attestationKeys map[attestationName]*attestationKey
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -110,7 +113,8 @@ func newState(s Storage) *state {
 		byID:    map[string]*credential{},
 		byRP:    map[rpIDHash]*rpCredentials{},
 
-		largeBlobs: initialLargeBlobs(),
+		largeBlobs:      initialLargeBlobs(),
+		attestationKeys: map[attestationName]*attestationKey{},
 	}
 }
 

@@ -109,13 +109,12 @@ func (a *Authenticator) u2fRegister(c *call, cmd commandAPDU) ([]byte, statusWor
 }
 
 func (a *Authenticator) registerU2F(challenge []byte, application rpIDHash) ([]byte, error) {
-	seed, err := a.newSeed(cose.ES256)
-	if err != nil {
+	made := &credential{RPIDHash: application, keyMaterial: keyMaterial{
+		Algorithm: cose.ES256, CredProtect: userVerificationOptional,
+	}}
+	if err := a.newKey(&made.keyMaterial); err != nil {
 		return nil, err
 	}
-	made := &credential{RPIDHash: application, keyMaterial: keyMaterial{
-		Algorithm: cose.ES256, Seed: seed, CredProtect: userVerificationOptional,
-	}}
 	if err := a.wrapCredential(made); err != nil {
 		return nil, err
 	}
