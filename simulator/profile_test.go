@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -168,6 +169,14 @@ func TestPermissionsOfProfile(t *testing.T) {
 			t.Errorf("%s by finger: status %#02x, want %#02x", c.name, status, c.byFinger)
 		}
 	}
+}
+
+// TestUnknownPermissions is PIN-061: they are dropped, and the others count.
+func TestUnknownPermissions(t *testing.T) {
+	k := manager(t, full23())
+	k.create(k.token(2, permMC|0x80, testRP).authorize(creation()))
+	k = manager(t, full23(func(p *simulator.Profile) { p.Disputes.UnknownPermissions = ctap2.ErrUnauthorizedPermission }))
+	k.create(k.token(2, permMC, testRP).authorize(creation()))
 }
 
 // TestPINTokenOf20: without permissions a token does for everything until the
