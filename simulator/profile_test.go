@@ -171,6 +171,21 @@ func TestPermissionsOfProfile(t *testing.T) {
 	}
 }
 
+// TestWhichKeyNeedsTokens: where there can be no token, an empty pinUvAuthParam
+// is a mistake and not a question.
+func TestWhichKeyNeedsTokens(t *testing.T) {
+	ask := with(creation(), []byte{}, 8)
+	for _, missing := range []string{"clientPin", "pinUvAuthToken"} {
+		k := newKey(t, withProfile(withoutOptions(missing)))
+		k.refuses(pinNotSet, makeCredential, ask)
+	}
+	k := newKey(t, withProfile(withoutOptions("clientPin", "pinUvAuthToken")))
+	k.refuses(missingParameter, makeCredential, ask)
+	if k.prompted() != 0 {
+		t.Error("asked for a touch")
+	}
+}
+
 // TestUnknownPermissions is PIN-061: they are dropped, and the others count.
 func TestUnknownPermissions(t *testing.T) {
 	k := manager(t, full23())
