@@ -222,6 +222,18 @@ func TestForcedPINChange(t *testing.T) {
 	}
 }
 
+// TestForcePINChangeUnlisted: a profile need not list the member.
+func TestForcePINChangeUnlisted(t *testing.T) {
+	k := manager(t, full23(func(p *simulator.Profile) { p.GetInfo.ForcePINChange = nil }))
+	if forced, present := k.ok(getInfo, nil)[0x0c]; present {
+		t.Errorf("forcePINChange %v", forced)
+	}
+	k.configure(3, m{3: true})
+	if forced := k.ok(getInfo, nil)[0x0c]; forced != true {
+		t.Errorf("forcePINChange %v, want true", forced)
+	}
+}
+
 func TestMinPINLengthRPIDs(t *testing.T) {
 	ids := func(n int) []any {
 		list := []any{}
