@@ -31,9 +31,10 @@ func (systemClock) AfterFunc(d time.Duration, f func()) (stop func()) {
 type Presence int
 
 const (
-	PresenceNone     Presence = iota // nothing, until the context ended or the person left
-	PresenceTouched                  // touched the key
-	PresenceDeclined                 // refused, as a key with a second button allows
+	PresenceNone      Presence = iota // nothing, until the context ended or the person left
+	PresenceTouched                   // touched the key
+	PresenceDeclined                  // refused, as a key with a second button allows
+	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
 // A PresenceRequest says what a touch is wanted for.
@@ -41,12 +42,14 @@ type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
 	U2F     bool   // Command is what a U2F command comes to; RPID is not known
+	Long    bool   // a long touch is wanted
 }
 
 // A FingerRequest says what a finger on the sensor is wanted for.
 type FingerRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	U2F     bool   // see PresenceRequest
 }
 
 // A Sample is what the fingerprint sensor saw.

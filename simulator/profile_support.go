@@ -17,6 +17,9 @@ var (
 	supportedOptions = []string{
 		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionPINUVAuthToken,
 		ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionLargeBlobs,
+		ctap2.OptionUV, ctap2.OptionNoMcGaWithPIN, ctap2.OptionEP, ctap2.OptionBioEnroll, ctap2.OptionUVMgmtPreview,
+		ctap2.OptionUVBioEnroll, ctap2.OptionAuthnrCfg, ctap2.OptionUVAcfg, ctap2.OptionPerCredMgmtRO,
+		ctap2.OptionSetMinPINLength, ctap2.OptionAlwaysUV,
 	}
 	supportedExtensions = extensionNames()
 	supportedFormats    = []string{formatPacked, formatU2F}
@@ -41,6 +44,12 @@ func (p *Profile) check() error {
 		if pinProtocols[number] == nil {
 			errs = append(errs, fmt.Errorf("getInfo.pinUvAuthProtocols %d: the simulator does not have it", number))
 		}
+	}
+	if !slices.Contains([]Attestation{"", AttestationSelf, AttestationNone, AttestationChain}, p.Attestation) {
+		errs = append(errs, fmt.Errorf("attestation %q is not self, none or chain", p.Attestation))
+	}
+	if p.extension(extensionLargeBlob) && (p.extension(extensionLargeBlobKey) || p.option(ctap2.OptionLargeBlobs)) {
+		errs = append(errs, errors.New("largeBlob excludes largeBlobKey and the option largeBlobs"))
 	}
 	for _, fault := range unsupported(info) {
 		errs = append(errs, fmt.Errorf("getInfo.%s: the simulator does not have it; quirks.getInfo can claim it", fault))
@@ -78,7 +87,3 @@ func unsupported(info *ctap2.GetInfoResponse) []string {
 func (p *Profile) speaksCTAP2() bool {
 	return slices.ContainsFunc(p.GetInfo.Versions, func(v string) bool { return v != ctap2.VersionU2F })
 }
-
-// commandCredentialManagementPreview is authenticatorCredentialManagement as
-// keys before CTAP 2.1 have it.
-const commandCredentialManagementPreview ctap2.Command = 0x41

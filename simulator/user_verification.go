@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -19,7 +20,10 @@ func (a *Authenticator) pinSet() bool { return len(a.state.device.PINHash) > 0 }
 // uvReady reports whether built-in user verification is configured, which is
 // the value of the option uv. A key that has it from the factory, and no means
 // to enroll, knows [DefaultFinger].
-func (a *Authenticator) uvReady() bool { return a.profile.uvFromFactory() }
+func (a *Authenticator) uvReady() bool {
+	enrolled := a.profile.supports(ctap2.OptionUV) && len(a.state.device.Templates) > 0
+	return enrolled || a.profile.uvFromFactory()
+}
 
 func (p *Profile) uvFromFactory() bool {
 	return p.option(ctap2.OptionUV) && !p.supports(ctap2.OptionBioEnroll)
@@ -142,20 +146,12 @@ func (a *Authenticator) performBuiltInUV(c *call, rpID string, internalRetry boo
 		attempts = a.profile.uvAttempts()
 	}
 	for ; attempts > 0 && a.uvRetries() > 0; attempts-- {
-		sample, err := a.waitForFinger(c, FingerRequest{Command: c.command, RPID: rpID})
+		sample, err := a.waitForFinger(c, rpID, touchTimeLimit)
 		if err != nil {
 			return err
 		}
-		paid := change{device: a.state.device}
-		paid.device.UVFailures++
-		if err := a.state.commit(paid); err != nil {
+		if matched, err := a.matchFinger(sample); matched || err != nil {
 			return err
-		}
-		if a.recognizes(sample) {
-			verified := change{device: a.state.device}
-			verified.device.UVFailures = 0
-			verified.device.UVSincePIN++
-			return a.state.commit(verified)
 		}
 	}
 	if a.uvRetries() == 0 {
@@ -164,10 +160,25 @@ func (a *Authenticator) performBuiltInUV(c *call, rpID string, internalRetry boo
 	return ctap2.ErrUVInvalid
 }
 
+// matchFinger compares a sample, which is paid for before.
+func (a *Authenticator) matchFinger(sample Sample) (bool, error) {
+	paid := change{device: a.state.device}
+	paid.device.UVFailures++
+	if err := a.state.commit(paid); err != nil || !a.recognizes(sample) {
+		return false, err
+	}
+	verified := change{device: a.state.device}
+	verified.device.UVFailures = 0
+	verified.device.UVSincePIN++
+	return true, a.state.commit(verified)
+}
+
 // waitForFinger asks for a sample. When none comes it returns
 // USER_ACTION_TIMEOUT.
-func (a *Authenticator) waitForFinger(c *call, r FingerRequest) (sample Sample, err error) {
-	err = a.askPerson(c, touchTimeLimit, func(ctx context.Context) { sample = a.config.Finger(ctx, r) })
+func (a *Authenticator) waitForFinger(c *call, rpID string, limit time.Duration) (sample Sample, err error) {
+	err = a.askPerson(c, limit, func(ctx context.Context) {
+		sample = a.config.Finger(ctx, FingerRequest{Command: c.command, RPID: rpID})
+	})
 	if err == nil && sample.Quality == SampleNoActivity {
 		err = ctap2.ErrUserActionTimeout
 	}
@@ -177,7 +188,10 @@ func (a *Authenticator) waitForFinger(c *call, r FingerRequest) (sample Sample, 
 // recognizes reports whether a sample is a good one of a finger that the key
 // knows.
 func (a *Authenticator) recognizes(s Sample) bool {
-	return s.Quality == SampleGood && a.profile.uvFromFactory() && s.Finger == DefaultFinger
+	if s.Quality != SampleGood {
+		return false
+	}
+	return a.templateOf(s.Finger) || a.profile.uvFromFactory() && s.Finger == DefaultFinger
 }
 
 // uvRetries is how many more fingers may fail.
