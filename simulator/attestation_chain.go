@@ -94,8 +94,13 @@ func (k *AttestationKey) use() (*attestationKey, error) {
 	return &attestationKey{standardKey{alg, k.Signer}, k.Chain}, nil
 }
 
-// attestationSeed is where the generated chain comes from. It is drawn once, and
-// outlives a reset.
+// needsCertificates reports whether the key shows some, sooner or later.
+func (p *Profile) needsCertificates() bool {
+	return p.Attestation == AttestationChain || p.hasU2F() || p.supports(ctap2.OptionEP)
+}
+
+// attestationSeed is where the generated chain comes from. It is drawn at the
+// first start that needs it, and outlives a reset.
 func (a *Authenticator) attestationSeed() ([]byte, error) {
 	if seed := a.state.attestation; seed != nil {
 		return seed, nil

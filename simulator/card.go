@@ -244,6 +244,7 @@ func (c *Card) selectApplet(ctx context.Context, cmd commandAPDU) ([]byte, statu
 func (c *Card) forgetSeries(ctx context.Context) error {
 	_, err := c.key.inTurn(ctx, func(ctx context.Context) []byte {
 		c.key.newCall(ctx, c.origin())
+		c.key.session.series = nil
 		return nil
 	})
 	return err

@@ -60,6 +60,7 @@ type PresenceRequest struct {
 type FingerRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	U2F     bool   // see PresenceRequest
 }
 
 // A Sample is what the fingerprint sensor saw.

@@ -102,7 +102,7 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	if err != nil {
 		return nil, err
 	}
-	if verified.uv() {
+	if made.finger = verified.finger; verified.uv() {
 		made.flags |= ctap2.FlagUV
 	}
 	// 12. Excluded credentials.
@@ -128,6 +128,7 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
+	finger   bool // has set the flag UV
 	// enterprise grants an attestation that may identify the key.
 	enterprise bool
 }
@@ -166,7 +167,6 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	}
 	resp.LargeBlobKey = r.outputs.largeBlobKey
 	resp.UnsignedExtensionOutputs = r.outputs.unsigned
-	resp.EnterpriseAttestation = made.enterprise && resp.Format != formatNone
 	return resp, nil
 }
 

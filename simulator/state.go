@@ -102,9 +102,16 @@ func (a *Authenticator) loadState() error {
 		if err != nil {
 			return err
 		}
-		return a.state.commit(change{device: fresh})
+		if err := a.state.commit(change{device: fresh}); err != nil {
+			return err
+		}
+	} else if err := a.state.load(records); err != nil {
+		return err
 	}
-	return a.state.load(records)
+	if a.profile.needsCertificates() {
+		_, err = a.attestationSeed()
+	}
+	return err
 }
 
 func newState(s Storage) *state {

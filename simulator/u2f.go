@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -80,6 +79,7 @@ func (a *Authenticator) u2f(c *call, cmd commandAPDU) ([]byte, statusWord) {
 	case !a.u2fAllowed():
 		return nil, swNotAllowed
 	}
+	a.session.busy = true // no reset is the first command any more
 	return handle(a, c, cmd)
 }
 
@@ -186,16 +186,12 @@ func (a *Authenticator) signU2F(found *credential, challenge []byte, presence ct
 	return append(answer, signature...), a.state.commit(counted)
 }
 
-// u2fRequest tells what a touch was asked for.
-type u2fRequest struct {
-	command     ctap2.Command
-	application [sha256.Size]byte
-}
-
 // touchedForU2F reports whether the person has touched the key for this request.
+// Under alwaysUv it takes a finger that the key knows.
 func (a *Authenticator) touchedForU2F(c *call, command ctap2.Command, application rpIDHash) bool {
-	if c.origin.tap.take(a.config.Clock.Now()) {
+	finger := a.alwaysUV()
+	if !finger && c.origin.tap.take(a.config.Clock.Now()) {
 		return true
 	}
-	return a.pollTouch(c.ctx, u2fRequest{command, application})
+	return a.pollTouch(c.ctx, u2fRequest{command, application, finger})
 }
