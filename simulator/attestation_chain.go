@@ -80,8 +80,8 @@ func (k *AttestationKey) use() (*attestationKey, error) {
 	return &attestationKey{standardKey{alg, k.Signer}, k.Chain}, nil
 }
 
-// attestationSeed is where the generated chain comes from. It is drawn when it is
-// first needed, and outlives a reset.
+// attestationSeed is where the generated chain comes from. It is drawn once, and
+// outlives a reset.
 func (a *Authenticator) attestationSeed() ([]byte, error) {
 	if seed := a.state.attestation; seed != nil {
 		return seed, nil

@@ -57,7 +57,7 @@ type credentialManagementResponse struct {
 	MaxRemaining     *uint             `cbor:"2,keyasint,omitempty"`
 	RP               *ctap2.RP         `cbor:"3,keyasint,omitempty"`
 	RPIDHash         []byte            `cbor:"4,keyasint,omitempty"`
-	TotalRPs         uint              `cbor:"5,keyasint,omitempty"`
+	TotalRPs         *uint             `cbor:"5,keyasint,omitempty"`
 	User             *ctap2.User       `cbor:"6,keyasint,omitempty"`
 	CredentialID     *ctap2.Descriptor `cbor:"7,keyasint,omitempty"`
 	PublicKey        *cose.Key         `cbor:"8,keyasint,omitempty"`
@@ -78,7 +78,7 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextCredential(c)
 	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
 	case updateUserInformation:
-		if c.command == commandCredentialManagementPreview { // it came later
+		if c.command == prototypeCredentialManagement {
 			return nil, ctap2.ErrInvalidSubcommand
 		}
 	default:
@@ -103,6 +103,7 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 }
 
 // authorizeManagement is the first steps of all subcommands that need a token.
+// It returns the token, or nil for the persistent one.
 func (a *Authenticator) authorizeManagement(req *credentialManagementRequest) (*pinUVAuthToken, error) {
 	if req.pinUVAuthParam == nil {
 		return nil, ctap2.ErrPUATRequired
@@ -113,6 +114,9 @@ func (a *Authenticator) authorizeManagement(req *credentialManagementRequest) (*
 	p, err := a.pinUVAuthProtocol(req.protocol)
 	if err != nil {
 		return nil, err
+	}
+	if a.readsWithPersistentToken(p, req) {
+		return nil, nil
 	}
 	if !p.authorizes(req.message(), req.pinUVAuthParam, ctap2.PermissionCM) {
 		return nil, ctap2.ErrPINAuthInvalid
@@ -129,6 +133,16 @@ func (req *credentialManagementRequest) message() []byte {
 	return append([]byte{byte(req.subCommand)}, req.rawParams...)
 }
 
+// readsWithPersistentToken reports whether a request that only reads comes with
+// the persistent token (CTAP 2.2, section 6.8).
+func (a *Authenticator) readsWithPersistentToken(p *pinSession, req *credentialManagementRequest) bool {
+	switch token := a.state.device.PersistentToken; req.subCommand {
+	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin:
+		return token != nil && verify(p, token, req.message(), req.pinUVAuthParam)
+	}
+	return false
+}
+
 func (req *credentialManagementRequest) hasMandatoryParams() bool {
 	switch req.subCommand {
 	case enumerateCredentialsBegin:
@@ -142,12 +156,13 @@ func (req *credentialManagementRequest) hasMandatoryParams() bool {
 }
 
 // concernsOnly reports whether a token that is bound to an RP ID allows the
-// request: it must be about that RP alone.
+// request: it must be about that RP alone. Since CTAP 2.3 such a token does not
+// read.
 func (a *Authenticator) concernsOnly(rpID string, req *credentialManagementRequest) bool {
 	rp := sha256.Sum256([]byte(rpID))
 	switch req.subCommand {
 	case enumerateCredentialsBegin:
-		return bytes.Equal(req.rpIDHash, rp[:])
+		return bytes.Equal(req.rpIDHash, rp[:]) && !a.profile.GetInfo.HasVersion(ctap2.VersionFIDO23)
 	case deleteCredential, updateUserInformation:
 		c := a.stored(req.credentialID)
 		return c != nil && c.RPIDHash == rp
@@ -178,11 +193,14 @@ func (a *Authenticator) beginRPs(c *call, token *pinUVAuthToken) (*credentialMan
 		rps = append(rps, ofRP.all[len(ofRP.all)-1])
 	}
 	if len(rps) == 0 {
+		if a.profile.Disputes.EmptyEnumerateRPs {
+			return &credentialManagementResponse{TotalRPs: new(uint(0))}, nil
+		}
 		return nil, ctap2.ErrNoCredentials
 	}
 	slices.SortFunc(rps, bySerial)
 	resp := describeRP(rps[0])
-	resp.TotalRPs = uint(len(rps))
+	resp.TotalRPs = new(uint(len(rps)))
 	a.keep(c, &series{token: token, rps: rps[1:]})
 	return resp, nil
 }
@@ -267,7 +285,12 @@ func (a *Authenticator) deleteCredential(req *credentialManagementRequest) error
 	if c == nil {
 		return ctap2.ErrNoCredentials
 	}
-	return a.state.commit(change{device: a.state.device, remove: []*credential{c}})
+	deleted := change{device: a.state.device, remove: []*credential{c}}
+	if err := a.renewCredStoreState(&deleted.device); err != nil {
+		return err
+	}
+	a.session.series = nil // it may have what is deleted now
+	return a.state.commit(deleted)
 }
 
 // updateUser is updateUserInformation, section 6.8.6. Names that are absent or
@@ -282,5 +305,9 @@ func (a *Authenticator) updateUser(req *credentialManagementRequest) error {
 	}
 	updated := *c
 	updated.User = truncateNames(*req.user)
-	return a.state.commit(change{device: a.state.device, put: []*credential{&updated}})
+	replaced := change{device: a.state.device, put: []*credential{&updated}}
+	if err := a.renewCredStoreState(&replaced.device); err != nil {
+		return err
+	}
+	return a.state.commit(replaced)
 }

@@ -28,12 +28,13 @@ func decodeParams(params []byte) (members, *fault) {
 	return item{raw: params, fault: f}.members(), f
 }
 
-// A fault is the first thing that is wrong with a request.
+// A fault is the first thing that is wrong with a request: a ctap2.Status, or
+// one of the errors that Disputes turns into one.
 type fault struct{ err error }
 
-func (f *fault) note(status ctap2.Status) {
+func (f *fault) note(err error) {
 	if f.err == nil {
-		f.err = status
+		f.err = err
 	}
 }
 
@@ -65,6 +66,15 @@ func (m members) must(key any) item {
 	i := m.at(key)
 	if !i.present() {
 		m.fault.note(ctap2.ErrMissingParameter)
+	}
+	return i
+}
+
+// need is must for a member of an entity, not of the request itself.
+func (m members) need(key any) item {
+	i := m.at(key)
+	if !i.present() {
+		m.fault.note(errMissingMember)
 	}
 	return i
 }
@@ -109,11 +119,11 @@ func (i item) bytes() []byte {
 }
 
 // bytesOf returns a byte string whose length lies between two bounds, else it
-// notes INVALID_LENGTH.
+// notes a wrong length.
 func (i item) bytesOf(least, most int) []byte {
 	b := i.bytes()
 	if b != nil && (len(b) < least || len(b) > most) {
-		i.fault.note(ctap2.ErrInvalidLength)
+		i.fault.note(errWrongLength)
 	}
 	return b
 }

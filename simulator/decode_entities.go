@@ -7,7 +7,7 @@ import (
 // decodeRP reads a PublicKeyCredentialRpEntity.
 func decodeRP(i item) ctap2.RP {
 	m := i.members()
-	rp := ctap2.RP{ID: m.must("id").text(), Name: m.at("name").text()}
+	rp := ctap2.RP{ID: m.need("id").text(), Name: m.at("name").text()}
 	m.at("icon").text() // gone since CTAP 2.1, yet it was text
 	return rp
 }
@@ -16,7 +16,7 @@ func decodeRP(i item) ctap2.RP {
 func decodeUser(i item) ctap2.User {
 	m := i.members()
 	user := ctap2.User{
-		ID:          m.must("id").bytesOf(1, 64),
+		ID:          m.need("id").bytesOf(1, 64),
 		Name:        m.at("name").text(),
 		DisplayName: m.at("displayName").text(),
 	}
@@ -27,7 +27,7 @@ func decodeUser(i item) ctap2.User {
 // decodeDescriptor reads a PublicKeyCredentialDescriptor.
 func decodeDescriptor(i item) ctap2.Descriptor {
 	m := i.members()
-	d := ctap2.Descriptor{ID: m.must("id").bytes(), Type: m.must("type").text()}
+	d := ctap2.Descriptor{ID: m.need("id").bytes(), Type: m.need("type").text()}
 	for _, transport := range m.at("transports").list() {
 		transport.text() // a hint for platforms
 	}

@@ -13,8 +13,10 @@ type call struct {
 	ctx     context.Context
 	origin  origin
 	command ctap2.Command
+	first   bool // no other command but getInfo came since power-up
 	// series is what the last command left to be continued. The session has
-	// forgotten it already: any command but the next of the series ends it.
+	// forgotten it already, unless a dispute lets it go on: any command but the
+	// next of the series ends it.
 	series *series
 }
 
@@ -33,7 +35,9 @@ func (a *Authenticator) answer(ctx context.Context, from origin, msg []byte) []b
 // newCall is the beginning of every command.
 func (a *Authenticator) newCall(ctx context.Context, from origin) *call {
 	c := &call{ctx: ctx, origin: from, series: a.session.series}
-	a.session.series = nil
+	if !a.profile.Disputes.SeriesGoesOn {
+		a.session.series = nil
+	}
 	a.session.observeTokens(a.config.Clock.Now())
 	return c
 }
@@ -48,12 +52,20 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 		return nil, ctap2.ErrRequestTooLarge
 	}
 	c.command = ctap2.Command(msg[0])
+	c.first = !a.session.busy
+	a.session.busy = a.session.busy || c.command != ctap2.CommandGetInfo
 	handle, ok := handlers[c.command]
 	if !ok || !a.profile.offers(c.command) {
 		return nil, ctap2.ErrInvalidCommand
 	}
 	return handle(a, c, msg[1:])
 }
+
+// Commands of keys from before CTAP 2.1, which list FIDO_2_1_PRE.
+const (
+	prototypeBioEnrollment        ctap2.Command = 0x40
+	prototypeCredentialManagement ctap2.Command = 0x41
+)
 
 // offers reports whether the key has a command.
 func (p *Profile) offers(command ctap2.Command) bool {
@@ -62,12 +74,18 @@ func (p *Profile) offers(command ctap2.Command) bool {
 		return p.supports(ctap2.OptionClientPIN) || p.supports(ctap2.OptionUV)
 	case ctap2.CommandCredentialManagement:
 		return p.option(ctap2.OptionCredMgmt)
+	case ctap2.CommandBioEnrollment:
+		return p.supports(ctap2.OptionBioEnroll)
+	case ctap2.CommandConfig:
+		return p.option(ctap2.OptionAuthnrCfg)
+	case prototypeBioEnrollment:
+		return p.preview(ctap2.OptionUVMgmtPreview)
+	case prototypeCredentialManagement:
+		return p.preview(ctap2.OptionCredMgmtPreview)
 	case ctap2.CommandSelection:
 		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
 	case ctap2.CommandLargeBlobs:
 		return p.option(ctap2.OptionLargeBlobs)
-	case commandCredentialManagementPreview:
-		return p.option(ctap2.OptionCredMgmtPreview)
 	}
 	return p.speaksCTAP2()
 }
@@ -86,8 +104,10 @@ var handlers = map[ctap2.Command]handler{
 	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
 	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
-
-	commandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
+	ctap2.CommandBioEnrollment:        withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
+	ctap2.CommandConfig:               withParams(decodeConfig, (*Authenticator).configure),
+	prototypeBioEnrollment:            withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
+	prototypeCredentialManagement:     withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.
@@ -95,13 +115,7 @@ func withParams[Request, Response any](
 	decode func(params []byte) (*Request, error),
 	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
 ) handler {
-	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
-		req, err := decode(params)
-		if err != nil {
-			return nil, err
-		}
-		return encode(decide(a, c, req))
-	}
+	return withProfile(func(_ *Profile, params []byte) (*Request, error) { return decode(params) }, decide)
 }
 
 // withProfile is withParams for the two commands that carry extensions: which
@@ -113,7 +127,7 @@ func withProfile[Request, Response any](
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
 		req, err := decode(a.profile, params)
 		if err != nil {
-			return nil, err
+			return nil, a.profile.Disputes.status(err)
 		}
 		return encode(decide(a, c, req))
 	}

@@ -1,6 +1,11 @@
 package simulator
 
-import "github.com/fidokey/fidokey/ctap2"
+import (
+	"cmp"
+	"errors"
+
+	"github.com/fidokey/fidokey/ctap2"
+)
 
 // Disputes are answers about which keys and test tools differ. A field that is
 // zero means the answer of CTAP 2.1 and later, which its comment names first;
@@ -21,8 +26,40 @@ type Disputes struct {
 	WhichKey            ctap2.Status // empty pinUvAuthParam when a PIN is set: PIN_INVALID; PIN_AUTH_INVALID
 	ParamUnprotected    ctap2.Status // pinUvAuthParam on a key that is not protected: not verified; PIN_NOT_SET, PIN_AUTH_INVALID, INVALID_OPTION
 	AlwaysUVUnprotected ctap2.Status // alwaysUv on a key that is not protected: PUAT_REQUIRED; PIN_NOT_SET
+	MissingMember       ctap2.Status // member of rp, user or a descriptor is missing: MISSING_PARAMETER; INVALID_CBOR, CBOR_UNEXPECTED_TYPE
+	WrongLength         ctap2.Status // clientDataHash or user.id of a wrong length: INVALID_LENGTH; INVALID_PARAMETER, LIMIT_EXCEEDED, INVALID_CBOR
 	IncompleteAlgorithm ctap2.Status // element of pubKeyCredParams without alg or type: INVALID_CBOR; MISSING_PARAMETER, CBOR_UNEXPECTED_TYPE
 	RKInGetAssertion    ctap2.Status // option rk in getAssertion: UNSUPPORTED_OPTION; INVALID_OPTION
 	TouchTimeout        ctap2.Status // nobody touched the key: OPERATION_DENIED; USER_ACTION_TIMEOUT
 	TouchTimeoutNFC     ctap2.Status // the same through a card's field: as TouchTimeout; UP_REQUIRED
+
+	// authenticatorConfig, reset and credentialManagement.
+
+	UnknownConfigCommand   ctap2.Status // subcommand of authenticatorConfig that the key does not have: INVALID_SUBCOMMAND; INVALID_PARAMETER
+	AlwaysUVOffUnprotected ctap2.Status // alwaysUv off again on a key that is not protected: OK; PUAT_REQUIRED
+	MinPINLengthTooLong    ctap2.Status // minimum PIN length above the maximum: PIN_POLICY_VIOLATION; INVALID_PARAMETER
+	ResetTransport         ctap2.Status // reset over a transport that is not for it: OPERATION_DENIED; NOT_ALLOWED, INVALID_COMMAND
+	EmptyEnumerateRPs      bool         // enumerateRPsBegin on an empty key: NO_CREDENTIALS; true: OK with totalRPs 0
+
+	// Series of messages.
+
+	SeriesGoesOn    bool // another command or channel between the parts of a series ends it; true: it does not
+	EnumerationLast bool // a pause of 30 s ends an enumeration of credential management; true: it does not
+}
+
+// What a decoder finds wrong where there is no one answer to it.
+var (
+	errMissingMember = errors.New("a member of an entity is missing")
+	errWrongLength   = errors.New("a byte string is too short or too long")
+)
+
+// status returns what the key says about an error of a decoder.
+func (d *Disputes) status(err error) error {
+	switch {
+	case errors.Is(err, errMissingMember):
+		return cmp.Or(d.MissingMember, ctap2.ErrMissingParameter)
+	case errors.Is(err, errWrongLength):
+		return cmp.Or(d.WrongLength, ctap2.ErrInvalidLength)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
@@ -11,6 +12,7 @@ import (
 // switch is in the tests of the commands.
 func TestDisputes(t *testing.T) {
 	pin := func(k *key) { k.setPIN(testPIN) }
+	force := func(k *key) { k.setPIN(testPIN); k.configure(3, m{3: true}) }
 	param := with(with(creation(), make([]byte, 32), 8), 2, 9)
 	for _, c := range []struct {
 		name    string
@@ -29,6 +31,10 @@ func TestDisputes(t *testing.T) {
 			clientPIN, func(k *key) any { return k.agree(2).setPINParams(padded("5678")[:32]) }, pinPolicyViolation},
 		{"token without a PIN", func(d *simulator.Disputes) { d.TokenWithoutPIN = ctap2.ErrPUATRequired }, nil, nil,
 			clientPIN, func(k *key) any { return k.agree(2).tokenParams(testPIN) }, puatRequired},
+		{"getPinToken while a change is forced", func(d *simulator.Disputes) { d.TokenWhileForced = ctap2.ErrPINPolicyViolation }, nil, force,
+			clientPIN, func(k *key) any { return k.agree(2).tokenParams(testPIN) }, pinPolicyViolation},
+		{"token with permissions while a change is forced", func(d *simulator.Disputes) { d.PermissionsForced = ctap2.ErrPINInvalid }, nil, force,
+			clientPIN, func(k *key) any { return with(with(k.agree(2).tokenParams(testPIN), 9, 2), permCM, 9) }, pinInvalid},
 		{"unknown permissions", func(d *simulator.Disputes) { d.UnknownPermissions = ctap2.ErrUnauthorizedPermission }, nil, pin,
 			clientPIN, func(k *key) any { return with(with(k.agree(2).tokenParams(testPIN), 9, 2), 0x84, 9) }, unauthorizedPermission},
 		{"which key", func(d *simulator.Disputes) { d.WhichKey = ctap2.ErrPINAuthInvalid }, nil, pin,
@@ -38,6 +44,25 @@ func TestDisputes(t *testing.T) {
 		{"alwaysUv without a PIN", func(d *simulator.Disputes) { d.AlwaysUVUnprotected = ctap2.ErrPINNotSet },
 			withOption("alwaysUv", true), nil,
 			makeCredential, func(*key) any { return creation() }, pinNotSet},
+		{"alwaysUv off without a PIN", func(d *simulator.Disputes) { d.AlwaysUVOffUnprotected = ctap2.ErrPUATRequired },
+			withOption("alwaysUv", true), nil,
+			config, func(*key) any { return m{1: 2} }, puatRequired},
+		{"unknown config subcommand", func(d *simulator.Disputes) { d.UnknownConfigCommand = ctap2.ErrInvalidParameter }, nil, nil,
+			config, func(*key) any { return m{1: 0x7f} }, invalidParameter},
+		{"minimum above the maximum", func(d *simulator.Disputes) { d.MinPINLengthTooLong = ctap2.ErrInvalidParameter }, nil, nil,
+			config, func(*key) any { return m{1: 3, 2: m{1: 64}} }, invalidParameter},
+		{"no RPs", func(d *simulator.Disputes) { d.EmptyEnumerateRPs = true }, nil, pin,
+			credentialManagement, func(k *key) any { return k.token(2, permCM, "").manage(2, nil) }, ok},
+		{"rp without id", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 2, "id") }, invalidCBOR},
+		{"user without id", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 3, "id") }, invalidCBOR},
+		{"descriptor without type", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrCBORUnexpectedType }, nil, nil,
+			getAssertion, func(*key) any { return without(sign(testRP, []byte{1}), 3, 0, "type") }, unexpectedType},
+		{"rp missing altogether", func(d *simulator.Disputes) { d.MissingMember = ctap2.ErrInvalidCBOR }, nil, nil,
+			makeCredential, func(*key) any { return without(creation(), 2) }, missingParameter},
+		{"user.id of 65 bytes", func(d *simulator.Disputes) { d.WrongLength = ctap2.ErrLimitExceeded }, nil, nil,
+			makeCredential, func(*key) any { return with(creation(), make([]byte, 65), 3, "id") }, limitExceeded},
 		{"incomplete algorithm", func(d *simulator.Disputes) { d.IncompleteAlgorithm = ctap2.ErrMissingParameter }, nil, nil,
 			makeCredential, func(*key) any { return with(creation(), []any{m{"alg": -7}}, 4) }, missingParameter},
 		{"rk in getAssertion", func(d *simulator.Disputes) { d.RKInGetAssertion = ctap2.ErrInvalidOption }, nil, nil,
@@ -53,7 +78,7 @@ func TestDisputes(t *testing.T) {
 			makeCredential, func(*key) any { return creation() }, operationDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := newKey(t, withProfile(func(p *simulator.Profile) {
+			k := newKey(t, full23(func(p *simulator.Profile) {
 				if c.profile != nil {
 					c.profile(p)
 				}
@@ -62,7 +87,50 @@ func TestDisputes(t *testing.T) {
 			if c.start != nil {
 				c.start(k)
 			}
-			k.refuses(c.want, c.command, c.params(k))
+			status, reply := k.send(request(c.command, c.params(k)))
+			if status != c.want {
+				t.Errorf("status %#02x, want %#02x", status, c.want)
+			}
+			if status == ok && reply[5] != uint64(0) { // enumerateRPsBegin on an empty key
+				t.Errorf("reply %v", reply)
+			}
 		})
 	}
+}
+
+// TestSeriesGoesOn: other commands, other channels and a long pause between.
+func TestSeriesGoesOn(t *testing.T) {
+	k := manager(t, full23(func(p *simulator.Profile) { p.Disputes.SeriesGoesOn, p.Disputes.EnumerationLast = true, true }))
+	for _, rpID := range []string{testRP, "b.example", "c.example"} {
+		k.add(rpID, "alice")
+	}
+	k.add(testRP, "bob")
+	persistent := k.token(2, permPCMR, "")
+	k.ok(credentialManagement, persistent.manage(2, nil))
+	k.ok(getInfo, nil)
+	k.clock.Advance(31 * time.Second)
+	k.ok(credentialManagement, m{1: 3})
+	if answer := k.ExchangeFrom(t.Context(), 7, request(credentialManagement, m{1: 3})); answer[0] != ok {
+		t.Errorf("next RP on another channel: status %#02x", answer[0])
+	}
+	k.refuses(notAllowed, credentialManagement, m{1: 3}) // it has an end
+
+	k.ok(getAssertion, sign(testRP))
+	k.ok(getInfo, nil)
+	k.clock.Advance(31 * time.Second)
+	k.refuses(notAllowed, getNextAssertion, nil) // this limit is no matter of taste
+	k.ok(getAssertion, sign(testRP))
+	k.add(testRP, "bob")
+	k.refuses(notAllowed, getNextAssertion, nil) // bob's old credential is gone
+	k.ok(getAssertion, sign(testRP))
+	id := k.manage(4, m{1: hashOf("b.example")})[7]
+	k.manage(6, m{2: id})
+	k.refuses(notAllowed, getNextAssertion, nil)
+
+	k = manager(t, full23(func(p *simulator.Profile) { p.Disputes.EnumerationLast = true }))
+	k.add(testRP, "alice")
+	k.add("b.example", "alice")
+	k.ok(credentialManagement, k.token(2, permPCMR, "").manage(2, nil))
+	k.ok(getInfo, nil)
+	k.refuses(notAllowed, credentialManagement, m{1: 3})
 }

@@ -31,9 +31,10 @@ func (systemClock) AfterFunc(d time.Duration, f func()) (stop func()) {
 type Presence int
 
 const (
-	PresenceNone     Presence = iota // nothing, until the context ended or the person left
-	PresenceTouched                  // touched the key
-	PresenceDeclined                 // refused, as a key with a second button allows
+	PresenceNone      Presence = iota // nothing, until the context ended or the person left
+	PresenceTouched                   // touched the key
+	PresenceDeclined                  // refused, as a key with a second button allows
+	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
 // String returns "touched", "declined" or "none".
@@ -51,6 +52,7 @@ func (p Presence) String() string {
 type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	Long    bool   // a long touch is wanted
 	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 }
 

@@ -24,3 +24,9 @@ func (a *Authenticator) SetPINPolicy(minLength uint, complexity bool, rpIDs ...s
 	c.device.MinPINLength, c.device.PINComplexityPolicy, c.device.MinPINLengthRPIDs = minLength, complexity, rpIDs
 	return a.state.commit(c)
 }
+
+// TellsPINPolicyTo reports whom the key tells about its PIN policy.
+func (a *Authenticator) TellsPINPolicyTo(rpID string) bool { return a.tellsPINPolicyTo(rpID) }
+
+// EncryptIdentity makes the encrypted members of getInfo.
+var EncryptIdentity = encryptIdentity

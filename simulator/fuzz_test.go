@@ -26,7 +26,7 @@ func FuzzExchange(f *testing.F) {
 			t.Fatal(err)
 		}
 		k := &key{T: t, clock: newClock()}
-		k.plugIn(storage, extended())
+		k.plugIn(storage, full23())
 		k.ok(getAssertion, sign(testRP)) // a series that may be continued
 		status, reply := k.send(slices.Clone(msg))
 		if status == other {
@@ -42,7 +42,9 @@ func FuzzExchange(f *testing.F) {
 // usedKey returns what is in the storage of a key with two credentials.
 func usedKey(f *testing.F) map[string][]byte {
 	storage := simulator.NewMemory()
-	a, err := simulator.New(simulator.Config{Storage: storage, Clock: newClock(), Random: rand.NewChaCha8([32]byte{1})})
+	a, err := simulator.New(simulator.Config{
+		Storage: storage, Clock: newClock(), Random: rand.NewChaCha8([32]byte{1}), Profile: simulator.Full23(),
+	})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -85,7 +87,9 @@ func requestSeeds(f *testing.F) [][]byte {
 		seeds = append(seeds, request(command, full[command]))
 	}
 	for sub := range 8 {
-		seeds = append(seeds, request(credentialManagement, m{1: sub}), request(clientPIN, m{1: 2, 2: sub}))
+		seeds = append(seeds, request(credentialManagement, m{1: sub}), request(clientPIN, m{1: 2, 2: sub}),
+			request(bioEnrollment, m{1: 1, 2: sub, 5: []byte{}}), request(config, m{1: sub}))
 	}
+	seeds = append(seeds, request(bioEnrollment, m{6: true}), request(config, m{1: 0xff, 2: m{1: uint64(0x6669646f6b657900)}}))
 	return seeds
 }

@@ -14,6 +14,10 @@ func (a *Authenticator) getInfo(*call) (*ctap2.GetInfoResponse, error) {
 	info.Versions = a.versions()
 	info.Options = a.options()
 	info.MaxMsgSize = a.maxMsgSize()
+	d := &a.state.device
+	if info.ForcePINChange != nil || d.ForcePINChange {
+		info.ForcePINChange = &d.ForcePINChange
+	}
 	if info.MinPINLength != nil {
 		info.MinPINLength = new(a.minPINLength())
 	}
@@ -21,7 +25,19 @@ func (a *Authenticator) getInfo(*call) (*ctap2.GetInfoResponse, error) {
 		info.RemainingDiscoverableCredentials = new(a.remaining())
 	}
 	if info.UVCountSinceLastPINEntry != nil {
-		info.UVCountSinceLastPINEntry = new(a.state.device.UVSincePIN)
+		info.UVCountSinceLastPINEntry = &d.UVSincePIN
+	}
+	if info.LongTouchForReset != nil {
+		info.LongTouchForReset = new(a.longTouchForReset())
+	}
+	if info.PINComplexityPolicy != nil {
+		info.PINComplexityPolicy = new(a.pinComplexityPolicy())
+	}
+	if info.AuthenticatorConfigCommands != nil {
+		info.AuthenticatorConfigCommands = a.profile.configCommands()
+	}
+	if err := a.identify(&info); err != nil {
+		return nil, err
 	}
 	return &info, nil
 }
@@ -40,6 +56,9 @@ func (a *Authenticator) options() map[string]bool {
 	for id, value := range map[string]bool{
 		ctap2.OptionClientPIN:        a.pinSet(),
 		ctap2.OptionUV:               a.uvReady(),
+		ctap2.OptionEP:               a.enterpriseEnabled(),
+		ctap2.OptionBioEnroll:        len(a.state.device.Templates) > 0,
+		ctap2.OptionUVMgmtPreview:    len(a.state.device.Templates) > 0,
 		ctap2.OptionAlwaysUV:         a.alwaysUV(),
 		ctap2.OptionMakeCredUVNotRqd: a.makeCredUVNotRqd(),
 	} {

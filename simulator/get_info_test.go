@@ -53,6 +53,50 @@ func TestGetInfo(t *testing.T) {
 	}
 }
 
+// TestGetInfoFull23 has every member of a key with everything.
+func TestGetInfoFull23(t *testing.T) {
+	k := newKey(t, full23())
+	got := k.ok(getInfo, nil)
+	want := map[int]any{
+		1: []any{"FIDO_2_0", "FIDO_2_1", "FIDO_2_3", "U2F_V2"},
+		4: m{"rk": true, "up": true, "plat": false, "credMgmt": true, "clientPin": false, "pinUvAuthToken": true,
+			"makeCredUvNotRqd": true, "uv": false, "ep": false, "bioEnroll": false, "uvBioEnroll": true,
+			"authnrCfg": true, "uvAcfg": true, "perCredMgmtRO": true, "setMinPINLength": true, "alwaysUv": false,
+			"largeBlobs": true},
+		2: []any{"credBlob", "credProtect", "hmac-secret", "hmac-secret-mc", "largeBlobKey", "minPinLength",
+			"pinComplexityPolicy", "thirdPartyPayment", "uvm"},
+		9:    []any{"usb", "nfc"},
+		0x0b: uint64(4096),
+		0x0f: uint64(64),
+		0x0c: false, // INF-030
+		0x0d: uint64(4),
+		0x10: uint64(8),
+		0x11: uint64(3),
+		0x12: uint64(2),
+		0x15: []any{uint64(0x6669646f6b657900)},
+		0x17: uint64(0),
+		0x18: false,
+		0x1a: []any{"usb", "nfc"}, // INF-041
+		0x1b: false,
+		0x1c: []byte("https://fidokey.example/pin"),
+		0x1d: uint64(63),
+		0x1f: []any{uint64(1), uint64(2), uint64(3), uint64(4), uint64(255)},
+	}
+	for member, value := range want {
+		if !reflect.DeepEqual(got[member], value) {
+			t.Errorf("member %#02x is %v, want %v", member, got[member], value)
+		}
+	}
+	for _, member := range []int{0x19, 0x1e} {
+		if value, present := got[member]; present {
+			t.Errorf("INF-045: member %#02x is %v", member, value)
+		}
+	}
+	if again := k.ok(getInfo, nil); !reflect.DeepEqual(again, got) {
+		t.Errorf("INF-049: second answer differs: %v", again)
+	}
+}
+
 func TestGetInfoFollowsConfig(t *testing.T) {
 	k := newKey(t, withRoomFor(5), func(c *simulator.Config) { c.MaxMsgSize = 1200 })
 	info := k.ok(getInfo, nil)

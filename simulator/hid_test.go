@@ -50,17 +50,16 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
-func (*hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
-
 func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
 	return hidTraits{
-		powered: true, lives: uint64(k.cycles),
+		powered: true, lives: uint64(k.cycles), winks: true, speaksCTAP2: true,
 		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
-		claimed:      capabilityWink | capabilityCBOR | capabilityNMSG,
 	}
 }
+
+func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)
@@ -658,8 +657,9 @@ func TestHIDKeepalive(t *testing.T) {
 
 type hidScript func(ctx context.Context) []byte
 
+func (k hidScript) message(context.Context, origin, []byte) []byte { panic("no U2F") }
+
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
-func (hidScript) message(context.Context, origin, []byte) []byte            { panic("no U2F") }
 func (hidScript) PowerCycle()                                               {}
 func (hidScript) clock() Clock                                              { return systemClock{} }
 func (hidScript) hidTraits() hidTraits                                      { return new(hidKey).hidTraits() }

@@ -4,8 +4,10 @@ package simulator
 type hidTraits struct {
 	powered      bool
 	lives        uint64 // how often power was cut
-	capabilities byte
-	claimed      byte    // capabilities in the answer to INIT
+	capabilities byte   // as it claims
+	winks        bool
+	speaksCTAP2  bool
+	speaksU2F    bool
 	quirks       *Quirks // nil: none
 	faults       *Faults // nil: none
 }
@@ -20,24 +22,21 @@ func (a *Authenticator) hidTraits() hidTraits {
 		powered:      !a.power.off,
 		lives:        a.power.lives,
 		capabilities: a.profile.capabilities(),
-		claimed:      a.profile.claimedCapabilities(),
+		winks:        !a.profile.Quirks.NoWink,
+		speaksCTAP2:  a.profile.speaksCTAP2(),
+		speaksU2F:    a.profile.hasU2F(),
 		quirks:       &a.profile.Quirks,
 		faults:       a.faults,
 	}
 }
 
-// claimedCapabilities are the flags in the answer to INIT.
-func (p *Profile) claimedCapabilities() byte {
+// capabilities are the flags in the answer to INIT.
+func (p *Profile) capabilities() byte {
 	if claimed := p.Quirks.Capabilities; claimed != nil {
 		return *claimed
 	}
-	return p.capabilities()
-}
-
-// capabilities are what the key has.
-func (p *Profile) capabilities() byte {
 	var flags byte
-	if !p.NoWink {
+	if !p.Quirks.NoWink {
 		flags |= capabilityWink
 	}
 	if p.speaksCTAP2() {

@@ -152,13 +152,19 @@ func fullRequests() map[byte]m {
 		largeBlobArray: {
 			1: 10, 2: make([]byte, 17), 3: 0, 4: 17, 5: make([]byte, 16), 6: 2,
 		},
+		bioEnrollment: {
+			1: 1, 2: 5, 3: m{1: []byte{1}, 2: "x", 3: 1000}, 4: 2, 5: make([]byte, 16), 6: false,
+		},
+		config: {
+			1: 3, 2: m{1: 6, 2: []any{"x"}, 3: true, 4: true}, 3: 2, 4: make([]byte, 16),
+		},
 	}
 }
 
 // TestWrongTypes is CBR-021: every member as every other major type.
 func TestWrongTypes(t *testing.T) {
 	values := []any{1, -1, []byte{1}, "x", []any{}, m{}, true, nil, math.Inf(1)}
-	k := newKey(t, extended())
+	k := newKey(t, full23())
 	for command, params := range fullRequests() {
 		for _, path := range paths(params, nil) {
 			kind := kindOf(at(params, path))
@@ -214,9 +220,10 @@ func kindOf(v any) string { return fmt.Sprintf("%T", v) }
 // TestNegativeNumbers: where only unsigned integers may be, negative ones are of
 // a wrong type.
 func TestNegativeNumbers(t *testing.T) {
-	k := newKey(t)
+	k := newKey(t, full23())
 	for command, members := range map[byte][]int{
 		makeCredential: {9, 10}, getAssertion: {7}, clientPIN: {1, 2, 9}, credentialManagement: {1, 3},
+		bioEnrollment: {1, 2, 4}, config: {1, 3},
 	} {
 		for _, member := range members {
 			k.refuses(unexpectedType, command, with(fullRequests()[command], -1, member))
@@ -226,12 +233,14 @@ func TestNegativeNumbers(t *testing.T) {
 
 // TestMissingMembers is CBR-022.
 func TestMissingMembers(t *testing.T) {
-	k := newKey(t)
+	k := newKey(t, full23())
 	for command, required := range map[byte][]int{
 		makeCredential:       {1, 2, 3, 4},
 		getAssertion:         {1, 2},
 		clientPIN:            {1, 2, 3, 6, 9, 10},
 		credentialManagement: {1, 2, 3},
+		bioEnrollment:        {1, 2, 3, 4},
+		config:               {1},
 	} {
 		for _, member := range required {
 			k.refuses(missingParameter, command, without(fullRequests()[command], member))

@@ -24,9 +24,11 @@ const (
 	clientPIN            = 0x06
 	reset                = 0x07
 	getNextAssertion     = 0x08
+	bioEnrollment        = 0x09
 	credentialManagement = 0x0a
 	largeBlobArray       = 0x0c
 	selection            = 0x0b
+	config               = 0x0d
 )
 
 // Status bytes.
@@ -40,6 +42,7 @@ const (
 	invalidCBOR            = 0x12
 	missingParameter       = 0x14
 	limitExceeded          = 0x15
+	fpDatabaseFull         = 0x17
 	largeBlobStorageFull   = 0x18
 	credentialExcluded     = 0x19
 	unsupportedAlgorithm   = 0x26

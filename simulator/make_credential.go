@@ -92,9 +92,9 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	if a.protected() && auth == nil && !cl.builtIn && (made.rk || !a.makeCredUVNotRqd()) {
 		return nil, a.errNotVerified()
 	}
-	// 9. Enterprise attestation is not supported.
-	if req.enterpriseAttestation != nil {
-		return nil, ctap2.ErrInvalidParameter
+	// 9. Enterprise attestation.
+	if made.enterprise, err = a.enterpriseAttestation(req.enterpriseAttestation, req.rp.ID); err != nil {
+		return nil, err
 	}
 	// 10. Without verification there is nothing to do in step 11.
 	// 11. Verify the user.
@@ -128,7 +128,7 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
-	// enterprise: step 9 has granted an enterprise attestation.
+	// enterprise grants an attestation that may identify the key.
 	enterprise bool
 }
 
@@ -166,6 +166,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	}
 	resp.LargeBlobKey = r.outputs.largeBlobKey
 	resp.UnsignedExtensionOutputs = r.outputs.unsigned
+	resp.EnterpriseAttestation = made.enterprise && resp.Format != formatNone
 	return resp, nil
 }
 
@@ -246,7 +247,11 @@ func (a *Authenticator) storeCredential(req *makeCredentialRequest, made *creden
 	if len(c.remove) == 0 && a.remaining() == 0 {
 		return ctap2.ErrKeyStoreFull
 	}
+	a.session.series = nil // it may have what is replaced now
 	c.device.NextSerial++
+	if err := a.renewCredStoreState(&c.device); err != nil {
+		return err
+	}
 	if err := c.device.countUp(); err != nil {
 		return err
 	}

@@ -88,29 +88,50 @@ func TestPINProtocolVectors(t *testing.T) {
 	}
 }
 
-// TestCommandAuthVectors checks what credential management is authenticated
+// TestCommandAuthVectors checks what the management commands are authenticated
 // with, from the request as it comes.
 func TestCommandAuthVectors(t *testing.T) {
+	type vectors map[string]struct {
+		SubCommandParamsCbor, Message, ProtocolOne, ProtocolTwo ctaptest.Hex
+	}
 	var v struct {
-		PinUvAuthToken       ctaptest.Hex
-		CredentialManagement map[string]struct {
-			SubCommandParamsCbor, Message, ProtocolOne, ProtocolTwo ctaptest.Hex
-		}
+		PinUvAuthToken                                           ctaptest.Hex
+		CredentialManagement, BioEnrollment, AuthenticatorConfig vectors
 	}
 	ctaptest.Vectors(t, "command-auth", &v)
-	for name, c := range v.CredentialManagement {
-		request := append([]byte{0xa1, 0x01}, c.Message[0])
-		if c.SubCommandParamsCbor != nil {
-			request = append([]byte{0xa2, 0x01, c.Message[0], 0x02}, c.SubCommandParamsCbor...)
+	for _, command := range []struct {
+		vectors vectors
+		head    int // bytes of the message before the subcommand
+		sub     byte
+		message func(params []byte) ([]byte, error)
+	}{
+		{v.CredentialManagement, 0, 1, func(params []byte) ([]byte, error) {
+			req, err := decodeCredentialManagement(params)
+			return req.message(), err
+		}},
+		{v.BioEnrollment, 1, 2, func(params []byte) ([]byte, error) {
+			req, err := decodeBioEnrollment(params)
+			return req.message(), err
+		}},
+		{v.AuthenticatorConfig, 33, 1, func(params []byte) ([]byte, error) {
+			req, err := decodeConfig(params)
+			return req.message(), err
+		}},
+	} {
+		if len(command.vectors) == 0 {
+			t.Error("no vectors")
 		}
-		req, err := decodeCredentialManagement(request)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if !verify(protocolOne{}, v.PinUvAuthToken, req.message(), c.ProtocolOne) ||
-			!verify(protocolTwo{}, v.PinUvAuthToken, req.message(), c.ProtocolTwo) {
-			t.Errorf("%s: message %x", name, req.message())
+		for name, c := range command.vectors {
+			// {sub: subcommand, sub+1: subCommandParams}
+			request := []byte{0xa1, command.sub, c.Message[command.head]}
+			if c.SubCommandParamsCbor != nil {
+				request = append([]byte{0xa2, command.sub, c.Message[command.head], command.sub + 1}, c.SubCommandParamsCbor...)
+			}
+			message, err := command.message(request)
+			if err != nil || !verify(protocolOne{}, v.PinUvAuthToken, message, c.ProtocolOne) ||
+				!verify(protocolTwo{}, v.PinUvAuthToken, message, c.ProtocolTwo) {
+				t.Errorf("%s: message %x, %v", name, message, err)
+			}
 		}
 	}
 }

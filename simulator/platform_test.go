@@ -160,7 +160,11 @@ const (
 	permMC = 0x01
 	permGA = 0x02
 	permCM = 0x04
-	permLB = 0x10
+	permBE = 0x08
+
+	permACFG = 0x20
+	permPCMR = 0x40
+	permLB   = 0x10
 )
 
 const testPIN = "1234"
@@ -204,5 +208,29 @@ func (t token) manage(sub int, subParams any) m {
 		params[2] = subParams
 	}
 	params[4] = t.param(message)
+	return params
+}
+
+// configure is an authorized config; nil subParams are left out.
+func (t token) configure(sub int, subParams any) m {
+	message := append(bytes.Repeat([]byte{0xff}, 32), 0x0d, byte(sub))
+	params := m{1: sub, 3: t.protocol}
+	if subParams != nil {
+		message = append(message, encode(subParams)...)
+		params[2] = subParams
+	}
+	params[4] = t.param(message)
+	return params
+}
+
+// enroll is an authorized bioEnrollment; nil subParams are left out.
+func (t token) enroll(sub int, subParams any) m {
+	message := []byte{1, byte(sub)}
+	params := m{1: 1, 2: sub, 4: t.protocol}
+	if subParams != nil {
+		message = append(message, encode(subParams)...)
+		params[3] = subParams
+	}
+	params[5] = t.param(message)
 	return params
 }

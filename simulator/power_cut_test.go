@@ -31,9 +31,9 @@ func (r *recording) Commit(changes map[string][]byte) error {
 // cutBench is a key with a PIN and a credential, and a message that changes it.
 func cutBench(t *testing.T, storage simulator.Storage, message func(k *key, alice created) []byte) (*key, []byte) {
 	k := &key{T: t, clock: newClock()}
-	k.plugIn(storage)
-	k.setPIN(testPIN)
-	return k, message(k, k.add(testRP, "alice"))
+	k.plugIn(storage, everything())
+	_, msg := changed(k, message)
+	return k, msg
 }
 
 // TestPowerCut cuts power before and after every write of every command. What is

@@ -25,11 +25,27 @@ type Profile struct {
 	// UVAttempts is how many fingers one command tries where the key retries by
 	// itself, 1 to 5; 0 is 3.
 	UVAttempts uint `json:"uvAttempts,omitempty"`
-	// NoWink leaves the key without the means to make itself seen (CTAPHID_WINK).
-	NoWink bool `json:"noWink,omitempty"`
+	// Fingerprints is the sensor of a key with bioEnroll.
+	Fingerprints FingerprintSensor `json:"fingerprints,omitzero"`
+	// AlwaysUVFixed is for a key on which alwaysUv, once on, can be turned off
+	// only by reset.
+	AlwaysUVFixed bool `json:"alwaysUvFixed,omitempty"`
+	// MinPINLengthRPIDs are relying parties that are told about the PIN's
+	// minimum length, besides those that authenticatorConfig sets.
+	MinPINLengthRPIDs []string `json:"minPinLengthRPIDs,omitempty"`
+	// EnterpriseAttestation is for whom a key with ep can identify itself.
+	EnterpriseAttestation EnterpriseAttestation `json:"enterpriseAttestation,omitzero"`
+	// EncIdentifier and EncCredStoreState add these members to getInfo once a
+	// persistent token was given, on a key with perCredMgmtRO.
+	EncIdentifier     bool `json:"encIdentifier,omitempty"`
+	EncCredStoreState bool `json:"encCredStoreState,omitempty"`
+	// ResetFirst is for a key that must be reset before any other command but
+	// getInfo, ResetAnytime for one that has no time limit for it.
+	ResetFirst   bool `json:"resetFirst,omitempty"`
+	ResetAnytime bool `json:"resetAnytime,omitempty"`
 	// Attestation is how the key vouches for new credentials, in the formats of
 	// GetInfo.
-	Attestation Attestation `json:"attestation,omitempty"`
+	Attestation Attestation `json:"attestation,omitzero"`
 	// CredProtect is the level of credentials for which makeCredential asks for
 	// none; 0 is level 1.
 	CredProtect uint `json:"credProtect,omitempty"`
@@ -43,6 +59,33 @@ type Profile struct {
 	Quirks Quirks `json:"quirks,omitzero"`
 }
 
+// A FingerprintSensor is what getFingerprintSensorInfo describes, CTAP 2.1
+// section 6.7.3, and how many fingers it knows.
+type FingerprintSensor struct {
+	Kind         FingerprintKind `json:"kind,omitempty"`         // 0 is FingerprintTouch
+	Samples      uint            `json:"samples,omitempty"`      // good ones that an enrollment takes; 0 is 4
+	MaxTemplates uint            `json:"maxTemplates,omitempty"` // 0 is 5
+	MaxNameBytes uint            `json:"maxNameBytes,omitempty"` // of a template's friendly name; 0 is 64
+}
+
+// FingerprintKind is how a finger meets the sensor.
+type FingerprintKind uint
+
+const (
+	FingerprintTouch FingerprintKind = 1
+	FingerprintSwipe FingerprintKind = 2
+)
+
+// EnterpriseAttestation says for which relying parties the attestation may
+// identify the key, CTAP 2.1 section 7.1.
+type EnterpriseAttestation struct {
+	// RPIDs are set by the vendor; without any the key has no vendor-facilitated
+	// enterprise attestation.
+	RPIDs []string `json:"rpIds,omitempty"`
+	// PlatformManaged leaves the choice to the platform's policy.
+	PlatformManaged bool `json:"platformManaged,omitempty"`
+}
+
 // firmwareVersion is 1.0.0.
 const firmwareVersion uint64 = 0x00010000
 
@@ -53,7 +96,7 @@ var AAGUID = ctap2.AAGUID{0xf1, 0xd0, 0xce, 0x1f, 0x5e, 0x1f, 0x4b, 0x1d, 0x8a, 
 // else was asked.
 func DefaultProfile() *Profile {
 	return &Profile{
-		Name:    defaultProfileName,
+		Name:    "default",
 		Purpose: "a CTAP 2.1 key with PIN, discoverable credentials and their management",
 		GetInfo: ctap2.GetInfoResponse{
 			Versions:   []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21},
@@ -82,6 +125,52 @@ func DefaultProfile() *Profile {
 		},
 	}
 }
+
+// Full23 returns a new copy of the profile of a CTAP 2.3 key with all that this
+// package knows.
+func Full23() *Profile {
+	p := DefaultProfile()
+	p.Name, p.Purpose = "ctap-2.3", "all of CTAP 2.3, with a fingerprint sensor"
+	p.GetInfo.AAGUID[15] = 0x23
+	p.EncIdentifier, p.EncCredStoreState = true, true
+	p.EnterpriseAttestation = EnterpriseAttestation{RPIDs: []string{"enterprise.example"}, PlatformManaged: true}
+	info := &p.GetInfo
+	info.Versions = append(info.Versions, ctap2.VersionFIDO23)
+	for option, value := range map[string]bool{
+		ctap2.OptionUV:              false,
+		ctap2.OptionEP:              false,
+		ctap2.OptionBioEnroll:       false,
+		ctap2.OptionUVBioEnroll:     true,
+		ctap2.OptionAuthnrCfg:       true,
+		ctap2.OptionUVAcfg:          true,
+		ctap2.OptionPerCredMgmtRO:   true,
+		ctap2.OptionSetMinPINLength: true,
+		ctap2.OptionAlwaysUV:        false,
+	} {
+		info.Options[option] = value
+	}
+	info.Transports = []string{transportUSB, transportNFC}
+	info.ForcePINChange = new(false)
+	info.MaxRPIDsForSetMinPINLength = new(uint(8))
+	info.PreferredPlatformUVAttempts = new(uint(3))
+	info.UVModality = new(uvModalityFingerprint)
+	info.VendorPrototypeConfigCommands = []uint64{vendorNoOp}
+	info.UVCountSinceLastPINEntry = new(uint(0))
+	info.LongTouchForReset = new(false)
+	info.TransportsForReset = []string{transportUSB, transportNFC}
+	info.PINComplexityPolicy = new(false)
+	info.PINComplexityPolicyURL = ctap2.ByteText("https://fidokey.example/pin")
+	info.AuthenticatorConfigCommands = []uint{} // getInfo lists what there is
+	withExtensions(p)
+	return p
+}
+
+// uvModalityFingerprint is fingerprint_internal of the FIDO registry of
+// predefined values, section 3.1.
+const uvModalityFingerprint uint = 0x0002
+
+// vendorNoOp is a vendorPrototype command that does nothing.
+const vendorNoOp uint64 = 0x6669646f6b657900 // "fidokey" and a zero
 
 func credentialParameters(algorithms ...cose.Algorithm) []ctap2.CredentialParameters {
 	var params []ctap2.CredentialParameters

@@ -3,9 +3,9 @@ package simulator
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
+	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 )
 
@@ -15,12 +15,20 @@ var (
 		ctap2.VersionU2F, ctap2.VersionFIDO20, ctap2.VersionFIDO21Pre, ctap2.VersionFIDO21, ctap2.VersionFIDO23,
 	}
 	supportedOptions = []string{
-		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionPINUVAuthToken,
-		ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionLargeBlobs,
+		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionUV,
+		ctap2.OptionPINUVAuthToken, ctap2.OptionNoMcGaWithPIN, ctap2.OptionLargeBlobs, ctap2.OptionEP,
+		ctap2.OptionBioEnroll, ctap2.OptionUVMgmtPreview, ctap2.OptionUVBioEnroll, ctap2.OptionAuthnrCfg,
+		ctap2.OptionUVAcfg, ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionPerCredMgmtRO,
+		ctap2.OptionSetMinPINLength, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionAlwaysUV,
 	}
-	supportedExtensions = extensionNames()
+	supportedExtensions = []string{
+		extensionCredProtect, extensionHMACSecret, extensionHMACSecretMC, extensionCredBlob, extensionLargeBlobKey,
+		extensionLargeBlob, extensionMinPINLength, extensionPINComplexityPolicy, extensionThirdPartyPayment, extensionUVM,
+	}
 	supportedFormats    = []string{formatPacked, formatU2F}
-	supportedAlgorithms = slices.Collect(maps.Keys(signingAlgorithms))
+	supportedAlgorithms = []cose.Algorithm{
+		cose.ES256, cose.ES384, cose.ES512, cose.EdDSA, cose.ES256K, cose.RS256, cose.MLDSA44, cose.MLDSA65, cose.MLDSA87,
+	}
 	supportedTransports = []string{transportUSB, transportNFC}
 )
 
@@ -78,7 +86,3 @@ func unsupported(info *ctap2.GetInfoResponse) []string {
 func (p *Profile) speaksCTAP2() bool {
 	return slices.ContainsFunc(p.GetInfo.Versions, func(v string) bool { return v != ctap2.VersionU2F })
 }
-
-// commandCredentialManagementPreview is authenticatorCredentialManagement as
-// keys before CTAP 2.1 have it.
-const commandCredentialManagementPreview ctap2.Command = 0x41

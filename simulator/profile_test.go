@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,25 @@ func withProfile(edits ...func(p *simulator.Profile)) func(c *simulator.Config) 
 		for _, edit := range edits {
 			edit(c.Profile)
 		}
+	}
+}
+
+// full23 has a key play the profile of that name with changes.
+func full23(edits ...func(p *simulator.Profile)) func(c *simulator.Config) {
+	return func(c *simulator.Config) {
+		c.Profile = simulator.Full23()
+		for _, edit := range edits {
+			edit(c.Profile)
+		}
+	}
+}
+
+// withoutExtensions takes extensions out of a profile.
+func withoutExtensions(names ...string) func(p *simulator.Profile) {
+	return func(p *simulator.Profile) {
+		p.GetInfo.Extensions = slices.DeleteFunc(slices.Clone(p.GetInfo.Extensions), func(name string) bool {
+			return slices.Contains(names, name)
+		})
 	}
 }
 
@@ -115,6 +135,44 @@ func TestNoMcGaPermissions(t *testing.T) {
 	old := k.oldToken(2)
 	k.refuses(pinAuthInvalid, makeCredential, old.authorize(creation()))
 	k.refuses(pinAuthInvalid, getAssertion, old.authorizeGA(sign(testRP, made.id)))
+}
+
+// TestPermissionsOfProfile: what the key does not have, no token is for.
+func TestPermissionsOfProfile(t *testing.T) {
+	all := withOption("largeBlobs", true)
+	for _, c := range []struct {
+		name            string
+		profile         func(p *simulator.Profile)
+		permission      int
+		byPIN, byFinger byte
+	}{
+		{"cm", all, permCM, ok, ok},
+		{"be", all, permBE, ok, ok},
+		{"lbw", all, 0x10, ok, ok},
+		{"acfg", all, permACFG, ok, ok},
+		{"pcmr", all, permPCMR, ok, ok},
+		{"no credMgmt", withoutOptions("credMgmt"), permCM, unauthorizedPermission, unauthorizedPermission},
+		{"PIN-062 no bioEnroll", withoutOptions("bioEnroll", "uvBioEnroll"), permBE, unauthorizedPermission, 0},
+		{"no uvBioEnroll", withoutOptions("uvBioEnroll"), permBE, ok, unauthorizedPermission},
+		{"PIN-063 no largeBlobs", withoutOptions("largeBlobs"), 0x10, unauthorizedPermission, unauthorizedPermission},
+		{"PIN-064 no authnrCfg", withoutOptions("authnrCfg", "uvAcfg"), permACFG, unauthorizedPermission, unauthorizedPermission},
+		{"no uvAcfg", withOption("uvAcfg", false), permACFG, ok, unauthorizedPermission},
+		{"no perCredMgmtRO", withoutOptions("perCredMgmtRO"), permPCMR, unauthorizedPermission, unauthorizedPermission},
+	} {
+		k := manager(t, full23(c.profile))
+		params := with(with(k.agree(2).tokenParams(testPIN), 9, 2), c.permission, 9)
+		if status, _ := k.send(request(clientPIN, params)); status != c.byPIN {
+			t.Errorf("%s by PIN: status %#02x, want %#02x", c.name, status, c.byPIN)
+		}
+		if _, present := k.options()["bioEnroll"]; !present {
+			continue // no finger can be enrolled
+		}
+		k.enrollFinger(simulator.DefaultFinger)
+		status, _ := k.send(request(clientPIN, k.agree(2).tokenByUVParams(c.permission, "")))
+		if status != c.byFinger {
+			t.Errorf("%s by finger: status %#02x, want %#02x", c.name, status, c.byFinger)
+		}
+	}
 }
 
 // TestPINTokenOf20: without permissions a token does for everything until the

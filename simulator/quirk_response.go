@@ -74,7 +74,7 @@ func (q *Quirks) rewrite(msg, body []byte) []byte {
 		q.rewritePIN(r)
 	case ctap2.CommandGetAssertion, ctap2.CommandGetNextAssertion:
 		q.rewriteAssertion(command, msg, r)
-	case ctap2.CommandCredentialManagement, commandCredentialManagementPreview:
+	case ctap2.CommandCredentialManagement, prototypeCredentialManagement:
 		if q.OmitTotals {
 			delete(r, member(5))
 			delete(r, member(9))

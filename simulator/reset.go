@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -21,10 +22,17 @@ func (p *Profile) resetWindow() time.Duration {
 
 // reset is authenticatorReset, CTAP 2.1 section 6.6.
 func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
-	if !a.noResetWindow.Load() && a.config.Clock.Now().Sub(a.session.poweredUp) > a.profile.resetWindow() {
+	allowed := a.profile.GetInfo.TransportsForReset
+	if allowed != nil && !slices.Contains(allowed, c.origin.transport) {
+		return nil, cmp.Or(a.profile.Disputes.ResetTransport, ctap2.ErrOperationDenied)
+	}
+	anytime := a.profile.ResetAnytime || a.noResetWindow.Load()
+	late := a.config.Clock.Now().Sub(a.session.poweredUp) > a.profile.resetWindow() && !anytime
+	if late || a.profile.ResetFirst && !c.first {
 		return nil, ctap2.ErrNotAllowed
 	}
-	if err := a.waitForTouch(c, ""); err != nil {
+	touch := PresenceRequest{Command: c.command, Long: a.longTouchForReset()}
+	if err := a.askPresence(c, touch); err != nil {
 		return nil, err
 	}
 	fresh, err := a.newDevice()
@@ -40,6 +48,14 @@ func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
 	if err := a.state.commit(change{device: fresh, remove: everything, largeBlobs: initialLargeBlobs()}); err != nil {
 		return nil, err
 	}
+	session.busy = true
 	a.session = session
 	return nil, nil
+}
+
+// longTouchForReset is the value of that member of getInfo (CTAP 2.2, section
+// 6.6): a short touch does not approve of a reset.
+func (a *Authenticator) longTouchForReset() bool {
+	factory := a.profile.GetInfo.LongTouchForReset
+	return factory != nil && (*factory || a.state.device.LongTouchForReset)
 }

@@ -10,12 +10,15 @@ import (
 // session is what a power cycle forgets.
 type session struct {
 	poweredUp time.Time
+	busy      bool // a command other than getInfo came
 	// protocols are in the order of preference.
 	protocols []*pinSession
 	// pinMismatches counts wrong PINs in a row.
 	pinMismatches int
 	// series is what the next command may continue, or nil.
 	series *series
+	// enrollment is the one that runs, or nil.
+	enrollment *enrollment
 	// quirkRPID is the RP ID of the last request: see Quirks.
 	quirkRPID *string
 }
@@ -75,13 +78,15 @@ func (a *Authenticator) keep(c *call, s *series) {
 
 // continued returns the series that this command may continue.
 func (a *Authenticator) continued(c *call) (*series, error) {
-	s := c.series
+	s, disputes := c.series, &a.profile.Disputes
 	switch {
 	case s == nil,
-		s.origin != c.origin,
-		a.config.Clock.Now().Sub(s.last) > seriesTimeLimit,
+		s.origin != c.origin && !disputes.SeriesGoesOn,
 		s.token != nil && !s.token.inUse:
 		return nil, ctap2.ErrNotAllowed
+	case a.config.Clock.Now().Sub(s.last) <= seriesTimeLimit,
+		s.assertion == nil && disputes.EnumerationLast:
+		return s, nil
 	}
-	return s, nil
+	return nil, ctap2.ErrNotAllowed
 }

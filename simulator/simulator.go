@@ -94,9 +94,9 @@ type Authenticator struct {
 
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time   // when power was cut, until the next command
-	polled    *polledTouch // what the key blinks for between U2F commands, or nil
+	cycled    *time.Time // when power was cut, until the next command
 	power     power
+	polled    *polledTouch // what the key blinks for between U2F commands, or nil
 	closed    bool
 }
 
@@ -115,6 +115,12 @@ func New(c Config) (*Authenticator, error) {
 	a.faults = newFaults(c.Clock, a.counters, a.PowerOff)
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	if a.profile.Attestation == AttestationChain {
+		// Drawn now, so that no command has to commit twice.
+		if _, err := a.attestationSeed(); err != nil {
+			return nil, fmt.Errorf("simulator: %w", err)
+		}
 	}
 	if err := a.powerUp(c.Clock.Now()); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)

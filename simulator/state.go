@@ -29,13 +29,19 @@ type device struct {
 	PINComplexityPolicy bool     `cbor:"9,keyasint,omitempty"`
 	ForcePINChange      bool     `cbor:"19,keyasint,omitempty"`
 	AlwaysUV            *bool    `cbor:"20,keyasint,omitempty"` // nil: as in the profile
+	Enterprise          bool     `cbor:"21,keyasint,omitempty"` // enterprise attestation is enabled
+	LongTouchForReset   bool     `cbor:"22,keyasint,omitempty"`
 
 	// Built-in user verification; see user_verification.go.
 	UVFailures uint `cbor:"24,keyasint,omitempty"` // since the last success
 	UVSincePIN uint `cbor:"25,keyasint,omitempty"` // successes since a PIN was entered
 
-	// PersistentToken is nil until one is asked for; see identity.go.
-	PersistentToken []byte `cbor:"26,keyasint,omitempty"`
+	Templates []template `cbor:"26,keyasint,omitempty"` // in the order of their enrollment
+
+	// All three are nil until a persistent token is asked for; see identity.go.
+	PersistentToken []byte `cbor:"27,keyasint,omitempty"`
+	Identifier      []byte `cbor:"28,keyasint,omitempty"`
+	CredStoreState  []byte `cbor:"29,keyasint,omitempty"`
 }
 
 const masterKeySize = 32

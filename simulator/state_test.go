@@ -42,9 +42,10 @@ func (b *breaking) dump(t *testing.T) map[string][]byte {
 var changingCommands = []struct {
 	name    string
 	message func(k *key, alice created) []byte
-}{{"create, discoverable", func(k *key, _ created) []byte {
-	return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
-}},
+}{
+	{"create, discoverable", func(k *key, _ created) []byte {
+		return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
+	}},
 	{"replace", func(k *key, _ created) []byte {
 		return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
 	}},
@@ -62,7 +63,52 @@ var changingCommands = []struct {
 		return request(credentialManagement,
 			k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
 	}},
+	{"config", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(3, m{1: 6, 3: true, 4: true}))
+	}},
+	{"alwaysUv", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(2, nil))
+	}},
+	{"enroll", func(k *key, _ created) []byte {
+		k.lay(simulator.Sample{Finger: "index"})
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
+	}},
+	{"rename template", func(k *key, _ created) []byte {
+		params := m{1: firstTemplate(k), 2: "x"}
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(5, params))
+	}},
+	{"remove template", func(k *key, _ created) []byte {
+		params := m{1: firstTemplate(k)}
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(6, params))
+	}},
+	{"right finger", func(k *key, _ created) []byte {
+		k.lay(simulator.Sample{Finger: "thumb"})
+		return request(makeCredential, with(creation(), true, uvTrue...))
+	}},
+	{"persistent token", func(k *key, _ created) []byte {
+		return request(clientPIN, with(with(k.agree(2).tokenParams(testPIN), 9, 2), permPCMR, 9))
+	}},
 	{"reset", func(*key, created) []byte { return []byte{reset} }},
+	{"large blobs", func(k *key, _ created) []byte {
+		return request(largeBlobArray, k.token(2, permLB, "").authorizeSet(fragment(noBlobs, 0, len(noBlobs))))
+	}},
+}
+
+func firstTemplate(k *key) any { return k.enroll(4, nil)[7].([]any)[0].(m)[uint64(1)] }
+
+// changed is a key with a PIN, a finger and a credential, and a message that changes
+// it.
+func changed(k *key, message func(k *key, alice created) []byte) (alice created, msg []byte) {
+	k.Helper()
+	k.setPIN(testPIN)
+	alice = k.add(testRP, "alice")
+	k.enrollFinger("thumb")
+	return alice, message(k, alice)
+}
+
+// everything plays all of CTAP 2.3, with a sensor that is soon content.
+func everything() func(c *simulator.Config) {
+	return full23(func(p *simulator.Profile) { p.Fingerprints.Samples = 1 })
 }
 
 // TestFailingStorage: a command whose change cannot be stored changes nothing.
@@ -71,10 +117,8 @@ func TestFailingStorage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			storage := &breaking{Storage: simulator.NewMemory()}
 			k := &key{T: t, clock: newClock()}
-			k.plugIn(storage)
-			k.setPIN(testPIN)
-			alice := k.add(testRP, "alice")
-			message := c.message(k, alice)
+			k.plugIn(storage, everything())
+			alice, message := changed(k, c.message)
 			before, info := storage.dump(t), k.ok(getInfo, nil)
 
 			storage.broken = true
@@ -107,7 +151,7 @@ func TestFailingStorage(t *testing.T) {
 func TestOneCommitPerCommand(t *testing.T) {
 	storage := &breaking{Storage: simulator.NewMemory()}
 	k := &key{T: t, clock: newClock()}
-	k.plugIn(storage)
+	k.plugIn(storage, full23())
 	commits := func(what string, want int, run func()) {
 		t.Helper()
 		storage.commits = 0
@@ -122,6 +166,18 @@ func TestOneCommitPerCommand(t *testing.T) {
 	commits("setPIN", 1, func() { k.setPIN(testPIN) })
 	commits("wrong PIN", 1, func() { k.enterPIN("0000") })
 	commits("right PIN", 2, func() { k.enterPIN(testPIN) })
+	k.enrollFinger(simulator.DefaultFinger)
+	acfg := k.token(2, permACFG, "")
+	commits("wrong finger", 3, func() {
+		k.lay(wrongFinger)
+		k.refuses(puatRequired, makeCredential, with(creation(), true, uvTrue...))
+	})
+	commits("right finger and create", 3, func() {
+		k.lay(rightFinger)
+		k.create(with(creation(), true, uvTrue...))
+	})
+	commits("toggle", 1, func() { k.ok(config, acfg.configure(2, nil)) })
+	commits("all of setMinPINLength", 1, func() { k.ok(config, acfg.configure(3, m{1: 6, 3: true, 4: true})) })
 	commits("reset", 1, func() { k.ok(reset, nil) })
 	commits("questions", 0, func() { k.ok(getInfo, nil); k.retries(); k.agree(1) })
 }
@@ -143,7 +199,7 @@ func TestStorageRounds(t *testing.T) {
 // TestDeterminism: one seed and one script give the same bytes.
 func TestDeterminism(t *testing.T) {
 	run := func() (transcript []byte) {
-		k := newKey(t)
+		k := newKey(t, full23())
 		send := func(command byte, params any) {
 			answer, err := k.Exchange(t.Context(), request(command, params))
 			if err != nil {
@@ -165,6 +221,9 @@ func TestDeterminism(t *testing.T) {
 		k.enterPIN("0000")
 		send(credentialManagement, k.token(2, permCM, "").manage(2, nil))
 		send(credentialManagement, m{1: 3})
+		send(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
+		k.token(2, permPCMR, "")
+		send(getInfo, nil)
 		k.PowerCycle()
 		send(clientPIN, m{1: 1, 2: 2})
 		send(reset, nil)
@@ -251,6 +310,53 @@ func TestStateOverReopen(t *testing.T) {
 	}
 	carol := k.add(testRP, "carol")
 	k.assert(sign(testRP), carol) // newer than those of the first life
+}
+
+// TestConfigOverReopen is STA-013 and PIN-077: what is configured stays.
+func TestConfigOverReopen(t *testing.T) {
+	k := newKey(t, full23())
+	k.setPIN(testPIN)
+	id := k.enrollFinger("thumb")
+	persistent := k.token(2, permPCMR, "")
+	k.add(testRP, "alice")
+	acfg := k.token(2, permACFG, "")
+	k.ok(config, acfg.configure(1, nil))
+	k.ok(config, acfg.configure(2, nil))
+	k.ok(config, acfg.configure(4, nil))
+	k.ok(config, acfg.configure(3, m{1: 8, 2: []any{testRP}, 4: true}))
+	k.lay(simulator.Sample{Finger: "thumb"})
+	k.create(with(creation(), true, uvTrue...))
+	k.lay(wrongFinger)
+	k.refuses(puatRequired, makeCredential, with(creation(), true, uvTrue...))
+	identifier, state := k.identity(persistent)
+	before := k.ok(getInfo, nil)
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	k.plugIn(k.storage, full23())
+	after := k.ok(getInfo, nil)
+	for _, encrypted := range []int{0x19, 0x1e} {
+		delete(before, encrypted)
+		delete(after, encrypted)
+	}
+	if !reflect.DeepEqual(after, before) {
+		t.Errorf("getInfo:\n got %v\nwant %v", after, before)
+	}
+	if is, now := k.identity(persistent); is != identifier || now != state {
+		t.Error("identifier or credential store state is lost")
+	}
+	k.ok(credentialManagement, persistent.manage(1, nil))
+	if !k.TellsPINPolicyTo(testRP) || k.uvRetries() != 2 {
+		t.Errorf("RP list or %d UV retries", k.uvRetries())
+	}
+	k.ok(clientPIN, k.agree(2).changePINParams(testPIN, "long enough"))
+	p := k.agree(2)
+	params := with(with(with(p.tokenParams(testPIN), 9, 2), permBE, 9), p.encrypt(pinHash("long enough")), 6)
+	be := token{2, p.decrypt(k.ok(clientPIN, params)[2].([]byte))}
+	if got := k.ok(bioEnrollment, be.enroll(4, nil))[7]; !reflect.DeepEqual(got, []any{m{uint64(1): id}}) {
+		t.Errorf("templates %v", got)
+	}
 }
 
 // TestWrongPINThenCrash is STA-003: power is cut while the key compares.

@@ -22,8 +22,8 @@ func (a *Authenticator) steered(ctx context.Context, from origin, msg []byte) []
 	return answer
 }
 
-// betweenCommands calls f while no command is at work.
-func (a *Authenticator) betweenCommands(ctx context.Context, f func() error) error {
+// whenIdle calls f while no command is at work, and starts the key anew.
+func (a *Authenticator) whenIdle(ctx context.Context, f func() error) error {
 	select {
 	case a.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -44,7 +44,7 @@ func (a *Authenticator) SetProfile(ctx context.Context, p *Profile) error {
 			return fmt.Errorf("simulator: profile %s: PIN/UV auth protocol %d is unknown", p.Name, number)
 		}
 	}
-	return a.betweenCommands(ctx, func() error {
+	return a.whenIdle(ctx, func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.profile = p
@@ -74,7 +74,7 @@ type snapshot struct {
 
 // Snapshot returns all that survives power-off, for Restore.
 func (a *Authenticator) Snapshot(ctx context.Context) (data []byte, err error) {
-	err = a.betweenCommands(ctx, func() error {
+	err = a.whenIdle(ctx, func() error {
 		records, err := a.config.Storage.Load()
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (a *Authenticator) Restore(ctx context.Context, data []byte) error {
 	if err := ctapcbor.Unmarshal(data, &s); err != nil || s.Note != snapshotNote || s.Records[deviceRecord] == nil {
 		return errors.New("simulator: not a snapshot")
 	}
-	return a.betweenCommands(ctx, func() error {
+	return a.whenIdle(ctx, func() error {
 		restored := newState(cuttable{a.config.Storage, a.faults})
 		if err := restored.load(s.Records); err != nil {
 			return err
@@ -130,8 +130,8 @@ func (a *Authenticator) ResetCounters() { a.counters.reset() }
 // subCommand returns the subcommand of a request, 0 if it has none.
 func subCommand(msg []byte) uint64 {
 	member := map[ctap2.Command]int{
-		ctap2.CommandClientPIN: 2, ctap2.CommandBioEnrollment: 2, commandBioEnrollmentPreview: 2,
-		ctap2.CommandCredentialManagement: 1, commandCredentialManagementPreview: 1,
+		ctap2.CommandClientPIN: 2, ctap2.CommandBioEnrollment: 2, prototypeBioEnrollment: 2,
+		ctap2.CommandCredentialManagement: 1, prototypeCredentialManagement: 1,
 		ctap2.CommandConfig: 1,
 	}[ctap2.Command(msg[0])]
 	if member == 0 {
@@ -140,5 +140,3 @@ func subCommand(msg []byte) uint64 {
 	m, _ := decodeParams(msg[1:])
 	return m.at(member).uint()
 }
-
-const commandBioEnrollmentPreview ctap2.Command = 0x40

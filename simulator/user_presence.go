@@ -21,17 +21,22 @@ func (a *Authenticator) waitForTouch(c *call, rpID string) error {
 	if c.origin.tap.take(a.config.Clock.Now()) {
 		return nil
 	}
+	a.dropTouch()
+	return a.askPresence(c, PresenceRequest{Command: c.command, RPID: rpID})
+}
+
+// askPresence is waitForTouch, where a request for a long touch is denied by a
+// short one.
+func (a *Authenticator) askPresence(c *call, r PresenceRequest) error {
 	var answer Presence
-	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) {
-		answer = a.config.Presence(ctx, PresenceRequest{Command: c.command, RPID: rpID})
-	})
+	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) { answer = a.config.Presence(ctx, r) })
 	a.counters.touch(answer)
 	switch {
 	case err != nil:
 		return err
-	case answer == PresenceTouched:
+	case answer == PresenceLongTouch, answer == PresenceTouched && !r.Long:
 		return nil
-	case answer == PresenceDeclined:
+	case answer == PresenceTouched, answer == PresenceDeclined:
 		return ctap2.ErrOperationDenied
 	}
 	return ctap2.ErrUserActionTimeout
@@ -45,7 +50,6 @@ func (a *Authenticator) askPerson(c *call, limit time.Duration, ask func(context
 	stop := a.config.Clock.AfterFunc(limit, func() { cancel(errTouchTimeout) })
 	defer stop()
 
-	a.dropTouch()
 	transport.Report(c.ctx, transport.StatusUPNeeded)
 	ask(ctx)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -19,7 +20,10 @@ func (a *Authenticator) pinSet() bool { return len(a.state.device.PINHash) > 0 }
 // uvReady reports whether built-in user verification is configured, which is
 // the value of the option uv. A key that has it from the factory, and no means
 // to enroll, knows [DefaultFinger].
-func (a *Authenticator) uvReady() bool { return a.profile.uvFromFactory() }
+func (a *Authenticator) uvReady() bool {
+	enrolled := a.profile.supports(ctap2.OptionUV) && len(a.state.device.Templates) > 0
+	return enrolled || a.profile.uvFromFactory()
+}
 
 func (p *Profile) uvFromFactory() bool {
 	return p.option(ctap2.OptionUV) && !p.supports(ctap2.OptionBioEnroll)
@@ -43,7 +47,7 @@ func (a *Authenticator) makeCredUVNotRqd() bool {
 // alwaysUv only built-in user verification can protect it: then U2F takes
 // performBuiltInUV for a touch (CTAP 2.1, section 7.2.4).
 func (a *Authenticator) u2fAllowed() bool {
-	return a.profile.GetInfo.HasVersion(ctap2.VersionU2F) && (!a.alwaysUV() || a.uvReady())
+	return a.profile.hasU2F() && (!a.alwaysUV() || a.uvReady())
 }
 
 // errNotVerified is how makeCredential and getAssertion end where the user has
@@ -142,7 +146,7 @@ func (a *Authenticator) performBuiltInUV(c *call, rpID string, internalRetry boo
 		attempts = a.profile.uvAttempts()
 	}
 	for ; attempts > 0 && a.uvRetries() > 0; attempts-- {
-		sample, err := a.waitForFinger(c, FingerRequest{Command: c.command, RPID: rpID})
+		sample, err := a.waitForFinger(c, rpID, touchTimeLimit)
 		if err != nil {
 			return err
 		}
@@ -166,8 +170,10 @@ func (a *Authenticator) performBuiltInUV(c *call, rpID string, internalRetry boo
 
 // waitForFinger asks for a sample. When none comes it returns
 // USER_ACTION_TIMEOUT.
-func (a *Authenticator) waitForFinger(c *call, r FingerRequest) (sample Sample, err error) {
-	err = a.askPerson(c, touchTimeLimit, func(ctx context.Context) { sample = a.config.Finger(ctx, r) })
+func (a *Authenticator) waitForFinger(c *call, rpID string, limit time.Duration) (sample Sample, err error) {
+	err = a.askPerson(c, limit, func(ctx context.Context) {
+		sample = a.config.Finger(ctx, FingerRequest{Command: c.command, RPID: rpID})
+	})
 	if err == nil && sample.Quality == SampleNoActivity {
 		err = ctap2.ErrUserActionTimeout
 	}
@@ -177,7 +183,10 @@ func (a *Authenticator) waitForFinger(c *call, r FingerRequest) (sample Sample, 
 // recognizes reports whether a sample is a good one of a finger that the key
 // knows.
 func (a *Authenticator) recognizes(s Sample) bool {
-	return s.Quality == SampleGood && a.profile.uvFromFactory() && s.Finger == DefaultFinger
+	if s.Quality != SampleGood {
+		return false
+	}
+	return a.templateOf(s.Finger) || a.profile.uvFromFactory() && s.Finger == DefaultFinger
 }
 
 // uvRetries is how many more fingers may fail.

@@ -325,6 +325,8 @@ func TestAlwaysUV(t *testing.T) {
 		k := newKey(t, withProfile(always))
 		k.refuses(puatRequired, makeCredential, with(with(creation(), make([]byte, 32), 8), 2, 9))
 		k.refuses(puatRequired, getAssertion, with(with(sign(testRP), make([]byte, 32), 6), 2, 7))
+		k = newKey(t, withProfile(always, withoutOptions("clientPin")))
+		k.refuses(operationDenied, makeCredential, with(with(creation(), make([]byte, 32), 8), 2, 9))
 	})
 }
 
