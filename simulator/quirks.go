@@ -50,6 +50,13 @@ type Quirks struct {
 	AllDiscoverable       bool     `json:"allDiscoverable,omitempty"`       // whatever rk says
 	ResetWindow           uint     `json:"resetWindow,omitempty"`           // seconds after power-up, in place of 10
 
+	// U2F and the card.
+
+	U2FUnknownHandle uint16 `json:"u2fUnknownHandle,omitempty"` // status word for a foreign key handle, in place of 6A80
+	U2FNeedsLc       bool   `json:"u2fNeedsLc,omitempty"`       // a command without data must say so: WRONG_LENGTH
+	SelectSaysU2F    bool   `json:"selectSaysU2F,omitempty"`    // the card answers SELECT with U2F_V2, U2F or not
+	CardUnusable     bool   `json:"cardUnusable,omitempty"`     // the card answers SELECT, and everything else with 6985
+
 	// HID.
 
 	Capabilities   *uint8 `json:"capabilities,omitempty"`   // claimed in the answer to INIT
