@@ -251,6 +251,32 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 	}
 }
 
+// check says whether a key takes a message of this command with size bytes.
+func (c hidCommand) check(size int, traits hidTraits) hidFault {
+	known, ok, capabilities := true, false, traits.capabilities
+	switch c {
+	case hidPing:
+		ok = true
+	case hidMsg:
+		known, ok = capabilities&capabilityNMSG == 0, size > 0
+	case hidCBOR:
+		known, ok = capabilities&capabilityCBOR != 0, size > 0
+	case hidLock:
+		ok = size == 1
+	case hidWink:
+		known, ok = capabilities&capabilityWink != 0, size == 0
+	default:
+		known = false
+	}
+	if !known {
+		return hidInvalidCommand
+	}
+	if !ok || size > traits.maxMessage() {
+		return hidInvalidLength
+	}
+	return hidNoFault
+}
+
 // proceed takes a continuation packet. One that continues nothing is ignored.
 func (h *HID) proceed(cid uint32, seq byte, data []byte) {
 	switch {
@@ -314,7 +340,7 @@ func (h *HID) init(cid uint32, size int, nonce []byte) {
 
 	msg := append(make([]byte, 0, 17), nonce[:8]...)
 	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.key.hidTraits().capabilities)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.traits().claimed)
 	h.reply(cid, hidInit, msg)
 }
 

@@ -174,6 +174,9 @@ func TestTokenUsingUV(t *testing.T) {
 		if !made.uv || len(k.prompts) != 0 { // PIN-072: the finger stands for a touch
 			t.Errorf("UV %v, %d touches", made.uv, len(k.prompts))
 		}
+		if want := (simulator.FingerRequest{Command: clientPIN, RPID: testRP}); k.fingers[0] != want {
+			t.Errorf("asked for %+v", k.fingers[0])
+		}
 		late := k.tokenByUV(protocol, permGA, testRP)
 		quiet := late.authorizeGA(with(sign(testRP, made.id), false, 5, "up"))
 		k.assert(quiet, made)
@@ -218,6 +221,7 @@ func TestTokenUsingUV(t *testing.T) {
 			t.Errorf("PIN-073: %d retries", n)
 		}
 		k.refuses(uvBlocked, clientPIN, good)
+		k.refuses(uvBlocked, clientPIN, with(good, 1, 3, 1)) // step 7 before the key is looked at
 		k.lay(rightFinger)
 		k.fingers = nil
 		k.refuses(uvBlocked, clientPIN, good)
