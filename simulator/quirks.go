@@ -27,6 +27,7 @@ type Quirks struct {
 	OmitPowerCycleState   bool           `json:"omitPowerCycleState,omitempty"`   // of getPINRetries
 	OmitTotals            bool           `json:"omitTotals,omitempty"`            // totalRPs and totalCredentials
 	NoRPs                 EmptyAnswer    `json:"noRPs,omitempty"`                 // enumerateRPsBegin on an empty key
+	CorruptLargeBlobs     bool           `json:"corruptLargeBlobs,omitempty"`     // the last byte of a fragment is another
 	KeyAgreementAlgorithm cose.Algorithm `json:"keyAgreementAlgorithm,omitempty"` // in the key's COSE_Key, in place of -25
 	Statuses              []StatusQuirk  `json:"statuses,omitempty"`              // the first that fits
 

@@ -254,6 +254,12 @@ var quirkTests = map[string]func(q quirky){
 		}
 		q.body(getInfo, nil)
 	},
+	"corrupt-large-blobs": func(q quirky) {
+		array := q.body(largeBlobArray, m{1: maxFragment, 3: 0})[u(1)].([]byte)
+		if len(array) != len(noBlobs) || bytes.Equal(array, noBlobs) || !bytes.Equal(array[:16], noBlobs[:16]) {
+			q.Errorf("array %x", array)
+		}
+	},
 	"silent-wink": func(q quirky) {
 		q.host.send(0x88, nil)
 		q.body(getInfo, nil) // comes first
