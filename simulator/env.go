@@ -37,13 +37,15 @@ const (
 	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
-// String returns "touched", "declined" or "none".
+// String returns "touched", "declined", "long" or "none".
 func (p Presence) String() string {
 	switch p {
 	case PresenceTouched:
 		return "touched"
 	case PresenceDeclined:
 		return "declined"
+	case PresenceLongTouch:
+		return "long"
 	}
 	return "none"
 }

@@ -53,11 +53,15 @@ func (a *Authenticator) serveU2F(ctx context.Context, from origin, apdu []byte) 
 	return a.inTurn(ctx, func(ctx context.Context) []byte {
 		c := a.newCall(ctx, from)
 		cmd, sw := decodeAPDU(apdu)
+		if sw == swOK {
+			sw = a.profile.Quirks.refuseU2F(apdu)
+		}
 		if sw != swOK {
 			return sw.append(nil)
 		}
 		data, sw := a.u2f(c, cmd)
-		return sw.append(data)
+		a.counters.u2f(cmd.ins, sw)
+		return a.profile.Quirks.restateU2F(sw).append(data)
 	})
 }
 
