@@ -15,6 +15,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
 
 // A simulated key lives in a bubble of testing/synctest, where all time is the
@@ -43,6 +44,7 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 			s.port = simulator.NewHID(s.key).Port()
 			return s.port, nil
 		},
+		Card: func() (nfc.Card, error) { return simulator.NewCard(s.key), nil },
 		PowerCycle: func(context.Context) error {
 			s.unplug()
 			s.plugIn()
@@ -119,7 +121,7 @@ func (s *simulated) presence(ctx context.Context, _ simulator.PresenceRequest) s
 	}
 	answer := simulator.PresenceTouched
 	if touch == conformance.TouchLong {
-		answer = 3 // a touch of more than five seconds
+		answer = simulator.PresenceLongTouch
 	}
 	select {
 	case <-time.After(20 * time.Millisecond):
@@ -221,6 +223,15 @@ func variantOf(own *simulator.Profile, word string) *simulator.Profile {
 		}
 	case "no-ep-support":
 		delete(info.Options, "ep")
+	case "no-wink":
+		p.Quirks.NoWink = true
+	case "largeblob":
+		delete(info.Options, "largeBlobs")
+		info.Extensions = append(without(info.Extensions, "largeBlobKey"), "largeBlob")
+		info.MaxSerializedLargeBlobArray = nil
+	case "preview":
+		info.Versions = append(slices.Clone(info.Versions), ctap2.VersionFIDO21Pre)
+		info.Options["userVerificationMgmtPreview"], info.Options["credentialMgmtPreview"] = false, true
 	case "no-minpin":
 		info.Extensions = without(info.Extensions, "minPinLength", "pinComplexityPolicy")
 	default:
