@@ -39,12 +39,11 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 	s.store = &cutStorage{Storage: simulator.NewMemory()}
 	s.plugIn()
 	t.Cleanup(s.unplug)
-	return &conformance.Bench{
+	bench := &conformance.Bench{
 		Port: func() (hid.Port, error) {
 			s.port = simulator.NewHID(s.key).Port()
 			return s.port, nil
 		},
-		Card: func() (nfc.Card, error) { return simulator.NewCard(s.key), nil },
 		PowerCycle: func(context.Context) error {
 			s.unplug()
 			s.plugIn()
@@ -85,6 +84,10 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 		Release:        true,
 		EnterpriseRPID: "enterprise.example",
 	}
+	if slices.Contains(own.GetInfo.Transports, "nfc") {
+		bench.Card = func() (nfc.Card, error) { return simulator.NewCard(s.key), nil }
+	}
+	return bench
 }
 
 func (s *simulated) plugIn() {
