@@ -154,3 +154,12 @@ func (a *Authenticator) checkAssertionInputs(s *assertion) error {
 	}
 	return nil
 }
+
+// extensionNames are those that a profile can list.
+func extensionNames() []string {
+	var names []string
+	for _, e := range extensions {
+		names = append(names, e.id)
+	}
+	return names
+}

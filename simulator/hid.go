@@ -79,18 +79,6 @@ type processor interface {
 	hidTraits() hidTraits
 }
 
-// hidTraits are what shows of the key below its messages, as it is now.
-type hidTraits struct {
-	powered      bool
-	lives        uint64 // how often power was cut
-	capabilities byte   // as it claims
-	winks        bool
-	speaksCTAP2  bool
-	speaksU2F    bool
-	quirks       *Quirks // nil: none
-	faults       *Faults // nil: none
-}
-
 // HID is an authenticator's side of CTAPHID (CTAP 2.1, section 11.2): output
 // reports go in at [HID.Receive], input reports come out at the function given
 // to [HID.Attach]. What carries them is a door: a [Port] in the process,
@@ -263,6 +251,32 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 	}
 }
 
+// check says whether a key takes a message of this command with size bytes.
+func (c hidCommand) check(size int, traits hidTraits) hidFault {
+	known, ok, capabilities := true, false, traits.capabilities
+	switch c {
+	case hidPing:
+		ok = true
+	case hidMsg:
+		known, ok = capabilities&capabilityNMSG == 0, size > 0
+	case hidCBOR:
+		known, ok = capabilities&capabilityCBOR != 0, size > 0
+	case hidLock:
+		ok = size == 1
+	case hidWink:
+		known, ok = capabilities&capabilityWink != 0, size == 0
+	default:
+		known = false
+	}
+	if !known {
+		return hidInvalidCommand
+	}
+	if !ok || size > traits.maxMessage() {
+		return hidInvalidLength
+	}
+	return hidNoFault
+}
+
 // proceed takes a continuation packet. One that continues nothing is ignored.
 func (h *HID) proceed(cid uint32, seq byte, data []byte) {
 	switch {
@@ -326,7 +340,7 @@ func (h *HID) init(cid uint32, size int, nonce []byte) {
 
 	msg := append(make([]byte, 0, 17), nonce[:8]...)
 	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.key.hidTraits().capabilities)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.traits().claimed)
 	h.reply(cid, hidInit, msg)
 }
 
@@ -413,52 +427,6 @@ func (h *HID) keepAlive() {
 		h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
 	}
 	h.awaitKeepalive()
-}
-
-func (h *HID) awaitKeepalive() {
-	h.nextAlive = time.Now().Add(hidKeepalive)
-	h.keepalive.Reset(hidKeepalive)
-}
-
-// keepaliveDue sends a keepalive. The timer may have fired for what is no longer
-// true.
-func (h *HID) keepaliveDue() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.powered() && h.request != nil && !time.Now().Before(h.nextAlive) {
-		h.keepAlive()
-	}
-}
-
-// awaitPacket has packetMissing called after hidTimeout. A timer that runs is
-// left running, for most messages are complete long before.
-func (h *HID) awaitPacket() {
-	h.packetDue = h.clock.Now().Add(hidTimeout)
-	if !h.packetAwaits {
-		h.startPacketTimer(hidTimeout)
-	}
-}
-
-func (h *HID) startPacketTimer(d time.Duration) {
-	h.packetAwaits = true
-	h.packetTimer = h.clock.AfterFunc(d, h.packetMissing)
-}
-
-// packetMissing gives up a message whose next packet is missing.
-func (h *HID) packetMissing() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.packetAwaits = false
-	if h.closed || !h.powered() || h.cid == 0 || h.request != nil {
-		return
-	}
-	if left := h.packetDue.Sub(h.clock.Now()); left > 0 {
-		h.startPacketTimer(left)
-		return
-	}
-	cid := h.cid
-	h.idle()
-	h.fail(cid, hidMessageTimeout)
 }
 
 // idle ends the transaction, if there is one, without an answer.

@@ -54,8 +54,9 @@ func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
 	return hidTraits{
-		powered: true, lives: uint64(k.cycles), winks: true, speaksCTAP2: true,
+		powered: true, lives: uint64(k.cycles),
 		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
+		claimed:      capabilityWink | capabilityCBOR | capabilityNMSG,
 	}
 }
 
@@ -657,9 +658,8 @@ func TestHIDKeepalive(t *testing.T) {
 
 type hidScript func(ctx context.Context) []byte
 
-func (k hidScript) message(context.Context, origin, []byte) []byte { panic("no U2F") }
-
 func (k hidScript) exchange(ctx context.Context, _ origin, _ []byte) []byte { return k(ctx) }
+func (hidScript) message(context.Context, origin, []byte) []byte            { panic("no U2F") }
 func (hidScript) PowerCycle()                                               {}
 func (hidScript) clock() Clock                                              { return systemClock{} }
 func (hidScript) hidTraits() hidTraits                                      { return new(hidKey).hidTraits() }

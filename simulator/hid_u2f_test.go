@@ -47,7 +47,7 @@ func TestHIDVariants(t *testing.T) {
 	}{
 		{"full", func(*Profile) {}, 0x05, true, true, true},
 		{"HID-038 no U2F", func(p *Profile) { p.GetInfo.Versions = []string{"FIDO_2_0"} }, 0x0d, false, true, true},
-		{"HID-040 no WINK", func(p *Profile) { p.Quirks.NoWink = true }, 0x04, true, false, true},
+		{"HID-040 no WINK", func(p *Profile) { p.NoWink = true }, 0x04, true, false, true},
 		{"U2F only", func(p *Profile) { p.GetInfo.Versions = []string{"U2F_V2"} }, 0x01, true, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -43,6 +43,8 @@ type Profile struct {
 	// getInfo, ResetAnytime for one that has no time limit for it.
 	ResetFirst   bool `json:"resetFirst,omitempty"`
 	ResetAnytime bool `json:"resetAnytime,omitempty"`
+	// NoWink leaves the key without the means to make itself seen (CTAPHID_WINK).
+	NoWink bool `json:"noWink,omitempty"`
 	// Attestation is how the key vouches for new credentials, in the formats of
 	// GetInfo.
 	Attestation Attestation `json:"attestation,omitzero"`

@@ -3,9 +3,9 @@ package simulator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
-	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 )
 
@@ -21,14 +21,9 @@ var (
 		ctap2.OptionUVAcfg, ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionPerCredMgmtRO,
 		ctap2.OptionSetMinPINLength, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionAlwaysUV,
 	}
-	supportedExtensions = []string{
-		extensionCredProtect, extensionHMACSecret, extensionHMACSecretMC, extensionCredBlob, extensionLargeBlobKey,
-		extensionLargeBlob, extensionMinPINLength, extensionPINComplexityPolicy, extensionThirdPartyPayment, extensionUVM,
-	}
+	supportedExtensions = extensionNames()
 	supportedFormats    = []string{formatPacked, formatU2F}
-	supportedAlgorithms = []cose.Algorithm{
-		cose.ES256, cose.ES384, cose.ES512, cose.EdDSA, cose.ES256K, cose.RS256, cose.MLDSA44, cose.MLDSA65, cose.MLDSA87,
-	}
+	supportedAlgorithms = slices.Collect(maps.Keys(signingAlgorithms))
 	supportedTransports = []string{transportUSB, transportNFC}
 )
 

@@ -53,7 +53,6 @@ type Quirks struct {
 	// HID.
 
 	Capabilities   *uint8 `json:"capabilities,omitempty"`   // claimed in the answer to INIT
-	NoWink         bool   `json:"noWink,omitempty"`         // WINK is unknown
 	SilentWink     bool   `json:"silentWink,omitempty"`     // WINK gets no answer
 	BusyAfterWink  uint   `json:"busyAfterWink,omitempty"`  // milliseconds in which other messages fail
 	NoKeepalive    bool   `json:"noKeepalive,omitempty"`    // none is ever sent

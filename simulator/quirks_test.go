@@ -253,15 +253,6 @@ var quirkTests = map[string]func(q quirky){
 		}
 		q.body(getInfo, nil)
 	},
-	"no-wink": func(q quirky) {
-		if c := q.host.capabilities; c&1 != 0 {
-			q.Errorf("capabilities %#02x", c)
-		}
-		q.host.send(0x88, nil)
-		if command, msg := q.host.message(); command != 0xbf || msg[0] != 1 {
-			q.Errorf("WINK: %#02x %x", command, msg)
-		}
-	},
 	"silent-wink": func(q quirky) {
 		q.host.send(0x88, nil)
 		q.body(getInfo, nil) // comes first

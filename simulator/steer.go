@@ -22,8 +22,8 @@ func (a *Authenticator) steered(ctx context.Context, from origin, msg []byte) []
 	return answer
 }
 
-// whenIdle calls f while no command is at work, and starts the key anew.
-func (a *Authenticator) whenIdle(ctx context.Context, f func() error) error {
+// betweenCommands calls f while no command is at work.
+func (a *Authenticator) betweenCommands(ctx context.Context, f func() error) error {
 	select {
 	case a.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -44,7 +44,7 @@ func (a *Authenticator) SetProfile(ctx context.Context, p *Profile) error {
 			return fmt.Errorf("simulator: profile %s: PIN/UV auth protocol %d is unknown", p.Name, number)
 		}
 	}
-	return a.whenIdle(ctx, func() error {
+	return a.betweenCommands(ctx, func() error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.profile = p
@@ -74,7 +74,7 @@ type snapshot struct {
 
 // Snapshot returns all that survives power-off, for Restore.
 func (a *Authenticator) Snapshot(ctx context.Context) (data []byte, err error) {
-	err = a.whenIdle(ctx, func() error {
+	err = a.betweenCommands(ctx, func() error {
 		records, err := a.config.Storage.Load()
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (a *Authenticator) Restore(ctx context.Context, data []byte) error {
 	if err := ctapcbor.Unmarshal(data, &s); err != nil || s.Note != snapshotNote || s.Records[deviceRecord] == nil {
 		return errors.New("simulator: not a snapshot")
 	}
-	return a.whenIdle(ctx, func() error {
+	return a.betweenCommands(ctx, func() error {
 		restored := newState(cuttable{a.config.Storage, a.faults})
 		if err := restored.load(s.Records); err != nil {
 			return err

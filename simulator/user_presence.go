@@ -50,6 +50,7 @@ func (a *Authenticator) askPerson(c *call, limit time.Duration, ask func(context
 	stop := a.config.Clock.AfterFunc(limit, func() { cancel(errTouchTimeout) })
 	defer stop()
 
+	a.dropTouch()
 	transport.Report(c.ctx, transport.StatusUPNeeded)
 	ask(ctx)
 	switch {
