@@ -321,7 +321,13 @@ var pinCases = cases{
 		p.each("mc", permissions(permMC, false))
 		p.each("ga", permissions(permGA, false))
 	},
-	"PIN-061": permissions(permGA|0x80, true),
+	"PIN-061": func(p *probe) {
+		known := permGA
+		if p.option("noMcGaPermissionsWithClientPin") == true {
+			known = permCM
+		}
+		permissions(known|0x80, true)(p)
+	},
 	"PIN-062": permissions(permBE, false),
 	"PIN-063": permissions(permLBW, false),
 	"PIN-064": permissions(permACFG, false),
@@ -333,7 +339,7 @@ var pinCases = cases{
 			right, seen status
 		}{
 			{p.agree().tokenParams(p.pin), ePINInvalid, ePolicy},
-			{p.agree().permissionParams(p.pin, permGA, p.rp()), ePolicy, ePINInvalid},
+			{p.agree().permissionParams(p.pin, permACFG, ""), ePolicy, ePINInvalid},
 		} {
 			r := p.call(cmdClientPIN, c.params)
 			p.want(r, c.right, c.seen)

@@ -31,7 +31,7 @@ func (p *probe) shows(member int, want any) {
 // refuseTokens checks that no token is given.
 func (p *probe) refuseTokens() {
 	p.want(p.enterPIN(p.pin), ePINInvalid, ePolicy)
-	p.want(p.call(cmdClientPIN, p.agree().permissionParams(p.pin, permGA, p.rp())), ePolicy, ePINInvalid)
+	p.want(p.call(cmdClientPIN, p.agree().permissionParams(p.pin, permACFG, "")), ePolicy, ePINInvalid)
 }
 
 // rpList is a number of RP IDs.

@@ -57,7 +57,7 @@ func TestSimulator(t *testing.T) {
 				}
 			}
 		}
-		conformance.Run(t.Context(), newSimulated(t, simulator.DefaultProfile()), sel)
+		conformance.Run(t.Context(), newSimulated(t, simulator.Full23()), sel)
 		t.Logf("%d pass, %d warning, %d not applicable, %d failed", count[conformance.Pass],
 			count[conformance.Warning], count[conformance.NotApplicable], count[conformance.Fail])
 	})

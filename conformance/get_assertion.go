@@ -86,7 +86,9 @@ var gaCases = cases{
 	"GA-022": withCredential(func(p *probe, c *credential) { p.judged(cmdGetAssertion, ga(c.rp, nil)) }),
 	"GA-023": withCredential(func(p *probe, c *credential) {
 		n := num(p.present(infoMaxCredentialCount))
-		p.gaJudged(ga(c.rp, append(p.unknownIDs(int(n)), c.id)), c)
+		params := ga(c.rp, append(p.unknownIDs(int(n)), c.id))
+		p.need(len(encode(params)) < p.maxMsgSize(), "so many do not fit into a message")
+		p.gaJudged(params, c)
 	}),
 	"GA-024": func(p *probe) {
 		a, b, c := p.register(), p.register(), p.register()
@@ -124,6 +126,7 @@ var gaCases = cases{
 	},
 	"GA-035": withCredential(func(p *probe, c *credential) { uvSet(p, p.gaJudged(c.ga(set(false, 5, "uv")), c).data, false) }),
 	"GA-036": withCredential(func(p *probe, c *credential) {
+		p.needPIN()
 		p.touched(cmdGetAssertion, c.ga(set([]byte{}, 6), set(p.protocol, 7)))
 	}),
 	"GA-037": withCredential(func(p *probe, c *credential) {

@@ -141,6 +141,7 @@ func (p *probe) like(variant string) bool {
 var features = map[string]func(p *probe) bool{
 	"HID": func(p *probe) bool { return p.wire != nil },
 	"NFC": func(p *probe) bool { return p.bench.Card != nil },
+	"PIN": func(p *probe) bool { return p.option("clientPin") != nil || p.option("pinUvAuthToken") == true },
 	"CM":  func(p *probe) bool { return p.option("credMgmt") == true },
 	"BIO": func(p *probe) bool { return p.option("bioEnroll") != nil },
 	"LB":  func(p *probe) bool { return p.option("largeBlobs") == true },
@@ -160,13 +161,17 @@ var features = map[string]func(p *probe) bool{
 
 // applicable ends the case when the key does not offer what it is about.
 func (p *probe) applicable() {
-	if w := p.variant(); w != "" {
-		p.need(p.like(w), "the key is not like variant %s", w)
-	} else if offered := features[p.Group()]; offered != nil {
+	w, offered := p.variant(), features[p.Group()]
+	switch {
+	case p.Group() == "PIN":
+		p.need(offered(p), "the key has no PIN")
+		p.need(p.Profile != "2.1" || p.option("pinUvAuthToken") == true, "the key has no tokens with permissions")
+	case w == "" && offered != nil:
 		p.need(offered(p), "the key does not offer what group %s is about", p.Group())
-	} else if p.Profile == "2.1" {
-		p.need(p.level(21), "the key claims no FIDO_2_1")
+	case p.Profile == "2.1":
+		p.need(p.level(21) || w != "", "the key claims no FIDO_2_1")
 	}
+	p.need(w == "" || p.like(w), "the key is not like variant %s", w)
 	for word, ok := range map[string]bool{
 		"u2f":        p.version("U2F_V2"),
 		"largeblobs": p.option("largeBlobs") == true,

@@ -229,7 +229,9 @@ var mcCases = cases{
 	},
 	"MC-050": func(p *probe) {
 		n := num(p.present(infoMaxCredentialCount))
-		p.mcJudged(p.mc(exclude(p.unknownIDs(int(n) + 1)...)))
+		params := p.mc(exclude(p.unknownIDs(int(n) + 1)...))
+		p.need(len(encode(params)) < p.maxMsgSize(), "so many do not fit into a message")
+		p.mcJudged(params)
 	},
 	"MC-051": func(p *probe) {
 		n := 20
@@ -237,6 +239,7 @@ var mcCases = cases{
 			n = int(min(most, 20))
 		}
 		c := p.register()
+		n = min(n, (p.maxMsgSize()-300)/(len(c.id)+32))
 		p.judged(cmdMakeCredential, p.mc(exclude(append(p.unknownIDs(n-1), c.id)...)))
 	},
 	"MC-052": mcCase(set("hmac-secret", 6)),
@@ -287,12 +290,13 @@ var mcCases = cases{
 		params := p.mcAuthorized(set(true, 7, "uv"))
 		uvSet(p, p.created(params, p.judged(cmdMakeCredential, params)).data, true)
 	},
-	"MC-068": func(p *probe) { p.touched(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
-	"MC-069": func(p *probe) { p.touched(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
-	"MC-070": func(p *probe) { p.nobody(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
+	"MC-068": func(p *probe) { p.needPIN(); p.touched(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
+	"MC-069": func(p *probe) { p.needPIN(); p.touched(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
+	"MC-070": func(p *probe) { p.needPIN(); p.nobody(cmdMakeCredential, p.mc(set([]byte{}, 8), set(p.protocol, 9))) },
 	"MC-071": func(p *probe) { p.judged(cmdMakeCredential, p.mcAuthorized(drop(9))) },
 	"MC-072": func(p *probe) { p.judged(cmdMakeCredential, p.mcAuthorized(set(99, 9))) },
 	"MC-073": func(p *probe) {
+		p.needPIN()
 		params := p.mc(set(random(16*p.protocol), 8), set(p.protocol, 9))
 		r := p.judged(cmdMakeCredential, params)
 		if r.status == success {
@@ -401,6 +405,11 @@ func (p *probe) enterprise(c *credential) {
 		return
 	}
 	p.check(len(list(asMap(c.response[3])["x5c"])) > 0, "epAtt without a certificate")
+}
+
+// needPIN ends the case on a key that knows no pinUvAuthParam.
+func (p *probe) needPIN() {
+	p.need(p.option("clientPin") != nil || p.option("pinUvAuthToken") == true, "the key has no PIN")
 }
 
 // unknownIDs are credential IDs that no key made.

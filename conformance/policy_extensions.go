@@ -43,8 +43,13 @@ var xmpCases = cases{
 		p.check(v == nil, "output %v", v)
 	},
 	"XMP-003": func(p *probe) {
-		p.each("false", mcCase(extension("minPinLength", false)))
-		p.each("number", mcCase(extension("minPinLength", 4)))
+		for name, input := range map[string]any{"false": false, "number": 4} {
+			p.each(name, func(p *probe) {
+				r := p.call(cmdMakeCredential, p.mc(extension("minPinLength", input)))
+				p.want(r, eInvalidOption, eUnexpectedType, success)
+				p.note("observed: %v", r.status)
+			})
+		}
 	},
 	"XMP-004": func(p *probe) {
 		p.dirty()

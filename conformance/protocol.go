@@ -150,8 +150,9 @@ func (a *agreement) uvParams(permissions int, rpID string) m {
 	return params
 }
 
-// somePIN is a PIN that any policy takes.
-func (p *probe) somePIN() string { return p.pinOf(max(p.minPIN(), 6)) }
+// somePIN is a PIN that any policy takes, also when the minimum is raised a
+// little.
+func (p *probe) somePIN() string { return p.pinOf(max(p.minPIN()+2, 6)) }
 
 // otherPIN is another one of the same length.
 func (p *probe) otherPIN() string { return p.pinOf(len(p.pin) + 1)[1:] }
@@ -222,6 +223,7 @@ type token struct {
 // token gets a token with permissions by PIN. A key without permissions gives
 // one for everything.
 func (p *probe) token(permissions int, rpID string) token {
+	p.need(permissions&(permMC|permGA) == 0 || p.option("noMcGaPermissionsWithClientPin") != true, "a PIN gives no right to mc and ga")
 	a := p.agree()
 	params := a.permissionParams(p.pin, permissions, rpID)
 	if p.option("pinUvAuthToken") != true {

@@ -180,10 +180,9 @@ func (p *probe) cleanUp() {
 	if p.bench.Finger != nil {
 		p.bench.Finger(FingerFirst)
 	}
-	if p.wire != nil {
-		p.dropCard()
-	}
 	switch {
+	case p.wire != nil && p.runner.card != nil: // off the reader, back to USB
+		p.disconnect()
 	case p.wire != nil && p.wire.dead != nil:
 		p.disconnect()
 		p.dirty()

@@ -15,6 +15,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
 
 // A simulated key lives in a bubble of testing/synctest, where all time is the
@@ -38,7 +39,7 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 	s.store = &cutStorage{Storage: simulator.NewMemory()}
 	s.plugIn()
 	t.Cleanup(s.unplug)
-	return &conformance.Bench{
+	bench := &conformance.Bench{
 		Port: func() (hid.Port, error) {
 			s.port = simulator.NewHID(s.key).Port()
 			return s.port, nil
@@ -83,6 +84,10 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 		Release:        true,
 		EnterpriseRPID: "enterprise.example",
 	}
+	if slices.Contains(own.GetInfo.Transports, "nfc") {
+		bench.Card = func() (nfc.Card, error) { return simulator.NewCard(s.key), nil }
+	}
+	return bench
 }
 
 func (s *simulated) plugIn() {
@@ -119,7 +124,7 @@ func (s *simulated) presence(ctx context.Context, _ simulator.PresenceRequest) s
 	}
 	answer := simulator.PresenceTouched
 	if touch == conformance.TouchLong {
-		answer = 3 // a touch of more than five seconds
+		answer = simulator.PresenceLongTouch
 	}
 	select {
 	case <-time.After(20 * time.Millisecond):
@@ -186,6 +191,9 @@ func (c *cutStorage) Commit(records map[string][]byte) error {
 
 // variantOf is a profile changed to what a word of the cases says, or nil.
 func variantOf(own *simulator.Profile, word string) *simulator.Profile {
+	if shipped, err := simulator.LoadProfile("variant-" + word); err == nil && own.Name == simulator.Full23().Name {
+		return shipped
+	}
 	p := *own
 	info := &p.GetInfo
 	info.Options = maps.Clone(info.Options)
@@ -221,6 +229,15 @@ func variantOf(own *simulator.Profile, word string) *simulator.Profile {
 		}
 	case "no-ep-support":
 		delete(info.Options, "ep")
+	case "no-wink":
+		p.NoWink = true
+	case "largeblob":
+		delete(info.Options, "largeBlobs")
+		info.Extensions = append(without(info.Extensions, "largeBlobKey"), "largeBlob")
+		info.MaxSerializedLargeBlobArray = nil
+	case "preview":
+		info.Versions = append(slices.Clone(info.Versions), ctap2.VersionFIDO21Pre)
+		info.Options["userVerificationMgmtPreview"], info.Options["credentialMgmtPreview"] = false, true
 	case "no-minpin":
 		info.Extensions = without(info.Extensions, "minPinLength", "pinComplexityPolicy")
 	default:

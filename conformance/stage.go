@@ -112,12 +112,10 @@ func (r *runner) prepare(p *probe, variant string) {
 // enter resets the key and sets a stage up.
 func (r *runner) enter(p *probe, s stage) {
 	r.factoryReset(p)
-	if s == stageFramed || s == stageReset && !p.needs("P") {
-		return
-	}
 	if s == stageAlwaysUV {
-		p.need(p.option("alwaysUv") != nil, "the key has no option alwaysUv")
-		p.ok(cmdConfig, m{1: 2})
+		r.alwaysUV(p, true)
+	}
+	if s == stageFramed || s == stageAlwaysUV || s == stageReset && !p.needs("P") {
 		return
 	}
 	p.need(p.option("clientPin") != nil, "the key has no PIN")
@@ -135,7 +133,18 @@ func (r *runner) enter(p *probe, s stage) {
 	}
 }
 
-// factoryReset wipes the key.
+// alwaysUV switches that feature on or off on a fresh key.
+func (r *runner) alwaysUV(p *probe, on bool) {
+	p.need(p.option("alwaysUv") != nil || !on, "the key has no option alwaysUv")
+	if p.option("alwaysUv") == !on {
+		done := p.call(cmdConfig, m{1: 2}).status == success
+		p.need(done || !p.needs("U"), "alwaysUv cannot be turned off")
+		r.info = p.getInfo()
+	}
+}
+
+// factoryReset wipes the key. A key that leaves the factory with alwaysUv on has
+// it turned off.
 func (r *runner) factoryReset(p *probe) {
 	p.powerCycle()
 	long := p.getInfo()[infoLongTouchForReset] == true
@@ -147,6 +156,7 @@ func (r *runner) factoryReset(p *probe) {
 	r.pin = ""
 	r.base = p.getInfo()
 	r.info = r.base
+	r.alwaysUV(p, false)
 }
 
 // filling says whether earlier cases left so many credentials that there may be

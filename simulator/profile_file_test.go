@@ -125,7 +125,7 @@ func TestCommandsOfProfile(t *testing.T) {
 		"ctap-2.0": {credentialManagement, managementPreview, selection},
 		"ctap-2.1": {managementPreview},
 		"preview":  {credentialManagement, selection},
-		"no-pin":   {clientPIN, credentialManagement, managementPreview},
+		"no-pin":   {clientPIN, credentialManagement, managementPreview, selection},
 		"u2f":      {getInfo, makeCredential, clientPIN, credentialManagement, managementPreview, selection},
 	} {
 		t.Run(profile, func(t *testing.T) {
