@@ -109,7 +109,7 @@ type GetInfoResponse struct {
 	UVModality                       *uint                  `cbor:"18,keyasint,omitempty" json:"uvModality,omitempty"` // bit flags
 	Certifications                   map[string]uint        `cbor:"19,keyasint,omitempty" json:"certifications,omitempty"`
 	RemainingDiscoverableCredentials *uint                  `cbor:"20,keyasint,omitempty" json:"remainingDiscoverableCredentials,omitempty"`
-	VendorPrototypeConfigCommands    []uint64               `cbor:"21,keyasint,omitzero" json:"vendorPrototypeConfigCommands,omitempty"` // may be empty
+	VendorPrototypeConfigCommands    []uint64               `cbor:"21,keyasint,omitzero" json:"vendorPrototypeConfigCommands,omitzero"` // may be empty
 
 	// CTAP 2.2
 	AttestationFormats       []string `cbor:"22,keyasint,omitempty" json:"attestationFormats,omitempty"`
@@ -123,7 +123,7 @@ type GetInfoResponse struct {
 
 	// CTAP 2.3
 	EncCredStoreState           Bytes  `cbor:"30,keyasint,omitempty" json:"encCredStoreState,omitempty"`
-	AuthenticatorConfigCommands []uint `cbor:"31,keyasint,omitzero" json:"authenticatorConfigCommands,omitempty"` // may be empty
+	AuthenticatorConfigCommands []uint `cbor:"31,keyasint,omitzero" json:"authenticatorConfigCommands,omitzero"` // may be empty
 
 	// Unknown holds the members that this package has no field for.
 	Unknown map[int64]cbor.RawMessage `cbor:"-" json:"-"`

@@ -234,7 +234,7 @@ func (c *Card) selectApplet(ctx context.Context, cmd commandAPDU) ([]byte, statu
 		return nil, 0, err
 	}
 	c.selected = true
-	if c.key.profile.hasU2F() {
+	if c.key.Profile().hasU2F() {
 		return []byte(ctap2.VersionU2F), swOK, nil
 	}
 	return []byte(ctap2.VersionFIDO20), swOK, nil

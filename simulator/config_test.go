@@ -141,7 +141,7 @@ func TestSetMinPINLength(t *testing.T) {
 	length := func(k *key) any { return k.ok(getInfo, nil)[0x0d] }
 	forced := func(k *key) any { return k.ok(getInfo, nil)[0x0c] }
 
-	k := newKey(t, full23())
+	k := newKey(t, full23(withoutExtensions("minPinLength", "pinComplexityPolicy")))
 	k.ok(config, m{1: 3, 2: m{1: 6}}) // CFG-021
 	if length(k) != uint64(6) {
 		t.Errorf("CFG-015: minPINLength %v", length(k))
@@ -234,13 +234,13 @@ func TestMinPINLengthRPIDs(t *testing.T) {
 		}
 		return list
 	}
-	k := manager(t, full23(withExtensions("minPinLength")))
+	k := manager(t, full23())
 	k.configure(3, m{2: ids(8)})                              // CFG-025
 	k.refusesToConfigure(keyStoreFull, 3, m{1: 8, 2: ids(9)}) // CFG-026
 	if n := k.ok(getInfo, nil)[0x0d]; n != uint64(4) {
 		t.Errorf("CFG-026: minPINLength %v was applied", n)
 	}
-	k = manager(t, full23(withExtensions("pinComplexityPolicy"), func(p *simulator.Profile) {
+	k = manager(t, full23(withoutExtensions("minPinLength"), func(p *simulator.Profile) {
 		p.GetInfo.MaxRPIDsForSetMinPINLength = nil
 	}))
 	k.refusesToConfigure(keyStoreFull, 3, m{2: ids(1)})
@@ -249,7 +249,7 @@ func TestMinPINLengthRPIDs(t *testing.T) {
 
 // TestTellsPINPolicyTo is CFG-027.
 func TestTellsPINPolicyTo(t *testing.T) {
-	k := manager(t, full23(withExtensions("minPinLength"), func(p *simulator.Profile) {
+	k := manager(t, full23(func(p *simulator.Profile) {
 		p.MinPINLengthRPIDs = []string{"factory.example"}
 	}))
 	want := func(ids ...string) {

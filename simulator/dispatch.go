@@ -115,13 +115,7 @@ func withParams[Request, Response any](
 	decode func(params []byte) (*Request, error),
 	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
 ) handler {
-	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
-		req, err := decode(params)
-		if err != nil {
-			return nil, a.profile.Disputes.status(err)
-		}
-		return encode(decide(a, c, req))
-	}
+	return withProfile(func(_ *Profile, params []byte) (*Request, error) { return decode(params) }, decide)
 }
 
 // withProfile is withParams for the two commands that carry extensions: which

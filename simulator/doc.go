@@ -9,6 +9,11 @@
 // a seeded Random two runs give the same bytes; with a Clock of one's own slow
 // cases take no time.
 //
+// While it runs a key is steered by its [TouchPlan], its [VirtualClock] and its
+// [Faults], and by methods of the [Authenticator] for power, state and profile;
+// package control does all of that over HTTP. A [Profile] says which key is
+// played, and its [Quirks] what that key does otherwise than it should.
+//
 // Every command has its own file. It is decoded first (decodeMakeCredential)
 // and then decided (makeCredential); the decision follows the steps of the
 // Client to Authenticator Protocol 2.1 to 2.3 one by one, and the numbers in the

@@ -37,12 +37,23 @@ const (
 	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
+// String returns "touched", "declined" or "none".
+func (p Presence) String() string {
+	switch p {
+	case PresenceTouched:
+		return "touched"
+	case PresenceDeclined:
+		return "declined"
+	}
+	return "none"
+}
+
 // A PresenceRequest says what a touch is wanted for.
 type PresenceRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
-	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 	Long    bool   // a long touch is wanted
+	U2F     bool   // Command is what a U2F command comes to; RPID is not known
 }
 
 // A FingerRequest says what a finger on the sensor is wanted for.

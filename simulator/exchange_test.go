@@ -174,7 +174,7 @@ func TestDefaults(t *testing.T) {
 		all.Go(func() {
 			for range 5 {
 				answer, err := a.Exchange(t.Context(), request(makeCredential, resident(testRP, fmt.Sprint(i))))
-				if err != nil || answer[0] != ok {
+				if err != nil || answer[0] != ok && answer[0] != keepaliveCancel { // power may be cut any time
 					t.Errorf("answer %x, %v", answer, err)
 				}
 				if i == 0 {

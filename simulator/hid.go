@@ -79,13 +79,6 @@ type processor interface {
 	hidTraits() hidTraits
 }
 
-// hidTraits are what shows of the key below its messages, as it is now.
-type hidTraits struct {
-	powered      bool
-	lives        uint64 // how often power was cut
-	capabilities byte
-}
-
 // HID is an authenticator's side of CTAPHID (CTAP 2.1, section 11.2): output
 // reports go in at [HID.Receive], input reports come out at the function given
 // to [HID.Attach]. What carries them is a door: a [Port] in the process,
@@ -98,14 +91,17 @@ type HID struct {
 	key   processor
 	clock Clock
 
-	mu       sync.Mutex
-	send     func(report []byte)
-	closed   bool
-	running  sync.WaitGroup      // goroutines in key.exchange
-	out      [hidReportSize]byte // the report being sent
-	channels []uint32            // allocated, the last used first
-	last     uint32              // the channel allocated last
-	lives    uint64              // of the key, when it was last looked at
+	mu         sync.Mutex
+	send       func(report []byte)
+	closed     bool
+	running    sync.WaitGroup      // goroutines in key.exchange
+	out        [hidReportSize]byte // the report being sent
+	reportSize int
+	channels   []uint32 // allocated, the last used first
+	last       uint32   // the channel allocated last
+	lives      uint64   // of the key, when it was last looked at
+
+	winkUntil time.Time // other messages fail until then
 
 	lockOwner uint32 // 0: not locked
 	lockUntil time.Time
@@ -138,13 +134,18 @@ type hidRequest struct {
 func NewHID(a *Authenticator) *HID { return newHID(a) }
 
 func newHID(key processor) *HID {
+	traits := key.hidTraits()
 	h := &HID{
 		key:         key,
 		clock:       key.clock(),
-		lives:       key.hidTraits().lives,
+		lives:       traits.lives,
+		reportSize:  hidReportSize,
 		channels:    make([]uint32, 0, hidChannels),
 		send:        func([]byte) {},
 		packetTimer: func() {},
+	}
+	if traits.quirks != nil && traits.quirks.ReportSize != 0 {
+		h.reportSize = int(traits.quirks.ReportSize)
 	}
 	h.keepalive = time.AfterFunc(time.Hour, h.keepaliveDue)
 	h.keepalive.Stop()
@@ -201,20 +202,23 @@ func (h *HID) powered() bool {
 	return traits.powered
 }
 
-// Receive takes one output report without a report ID. One that does not have 64
-// bytes is lost.
+// ReportSize returns the length of reports in bytes: 64, but for a profile with
+// that quirk.
+func (h *HID) ReportSize() int { return h.reportSize }
+
+// Receive takes one output report without a report ID. One of another length
+// than ReportSize is lost.
 func (h *HID) Receive(report []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(report) != hidReportSize || !h.powered() {
+	if h.closed || len(report) != h.reportSize || !h.powered() {
 		return
 	}
-	cid, kind := binary.BigEndian.Uint32(report), report[4]
-	if kind&hidInitBit == 0 {
-		h.proceed(cid, kind, report[5:])
+	if faults := h.traits().faults; !faults.none() {
+		faults.pass(report, true, h.receive, h.later)
 		return
 	}
-	h.start(cid, hidCommand(kind&^hidInitBit), int(binary.BigEndian.Uint16(report[5:])), report[7:])
+	h.receive(report)
 }
 
 // start takes an initialization packet. The order of the cases decides who is
@@ -232,13 +236,13 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		if cid == h.cid && h.cmd == hidCBOR {
 			h.request.cancel()
 		}
-	case h.cid != 0 || h.lockedFor(cid):
+	case h.cid != 0 || h.lockedFor(cid) || h.busy(cmd):
 		h.fail(cid, hidChannelBusy)
 	case !slices.Contains(h.channels, cid):
 		h.fail(cid, hidInvalidChannel)
 	default:
 		h.use(cid)
-		if fault := cmd.check(size, h.key.hidTraits().capabilities); fault != hidNoFault {
+		if fault := cmd.check(size, h.key.hidTraits()); fault != hidNoFault {
 			h.fail(cid, fault)
 			return
 		}
@@ -247,10 +251,9 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 	}
 }
 
-// check says whether a key with these capabilities takes a message of this
-// command with size bytes.
-func (c hidCommand) check(size int, capabilities byte) hidFault {
-	known, ok := true, false
+// check says whether a key takes a message of this command with size bytes.
+func (c hidCommand) check(size int, traits hidTraits) hidFault {
+	known, ok, capabilities := true, false, traits.capabilities
 	switch c {
 	case hidPing:
 		ok = true
@@ -268,7 +271,7 @@ func (c hidCommand) check(size int, capabilities byte) hidFault {
 	if !known {
 		return hidInvalidCommand
 	}
-	if !ok || size > hidMaxMessage {
+	if !ok || size > traits.maxMessage() {
 		return hidInvalidLength
 	}
 	return hidNoFault
@@ -308,7 +311,7 @@ func (h *HID) add(data []byte) {
 	case hidPing:
 		h.reply(cid, hidPing, msg)
 	case hidWink:
-		h.reply(cid, hidWink, nil)
+		h.wink(cid)
 	case hidLock:
 		h.lock(cid, msg[0])
 	}
@@ -337,7 +340,7 @@ func (h *HID) init(cid uint32, size int, nonce []byte) {
 
 	msg := append(make([]byte, 0, 17), nonce[:8]...)
 	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.key.hidTraits().capabilities)
+	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.traits().claimed)
 	h.reply(cid, hidInit, msg)
 }
 
@@ -401,7 +404,7 @@ func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte
 			return
 		}
 		h.idle()
-		if len(answer) > hidMaxMessage {
+		if len(answer) > h.traits().maxMessage() {
 			h.fail(cid, hidOther)
 			return
 		}
@@ -420,54 +423,10 @@ func (h *HID) report(r *hidRequest, s transport.Status) {
 }
 
 func (h *HID) keepAlive() {
-	h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
+	if !h.mute() {
+		h.reply(h.cid, hidKeepAlive, []byte{byte(h.request.status)})
+	}
 	h.awaitKeepalive()
-}
-
-func (h *HID) awaitKeepalive() {
-	h.nextAlive = time.Now().Add(hidKeepalive)
-	h.keepalive.Reset(hidKeepalive)
-}
-
-// keepaliveDue sends a keepalive. The timer may have fired for what is no longer
-// true.
-func (h *HID) keepaliveDue() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.powered() && h.request != nil && !time.Now().Before(h.nextAlive) {
-		h.keepAlive()
-	}
-}
-
-// awaitPacket has packetMissing called after hidTimeout. A timer that runs is
-// left running, for most messages are complete long before.
-func (h *HID) awaitPacket() {
-	h.packetDue = h.clock.Now().Add(hidTimeout)
-	if !h.packetAwaits {
-		h.startPacketTimer(hidTimeout)
-	}
-}
-
-func (h *HID) startPacketTimer(d time.Duration) {
-	h.packetAwaits = true
-	h.packetTimer = h.clock.AfterFunc(d, h.packetMissing)
-}
-
-// packetMissing gives up a message whose next packet is missing.
-func (h *HID) packetMissing() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.packetAwaits = false
-	if h.closed || !h.powered() || h.cid == 0 || h.request != nil {
-		return
-	}
-	if left := h.packetDue.Sub(h.clock.Now()); left > 0 {
-		h.startPacketTimer(left)
-		return
-	}
-	cid := h.cid
-	h.idle()
-	h.fail(cid, hidMessageTimeout)
 }
 
 // idle ends the transaction, if there is one, without an answer.
@@ -484,6 +443,7 @@ func (h *HID) fail(cid uint32, f hidFault) { h.reply(cid, hidError, []byte{byte(
 
 // reply sends a message of at most hidMaxMessage bytes.
 func (h *HID) reply(cid uint32, cmd hidCommand, msg []byte) {
+	h.foreignReports(cmd)
 	binary.BigEndian.PutUint32(h.out[:], cid)
 	h.out[4] = byte(cmd) | hidInitBit
 	binary.BigEndian.PutUint16(h.out[5:], uint16(len(msg)))
@@ -497,8 +457,8 @@ func (h *HID) reply(cid uint32, cmd hidCommand, msg []byte) {
 // emit sends the report with as much of msg as there is room after the header,
 // and returns the rest.
 func (h *HID) emit(header int, msg []byte) []byte {
-	n := copy(h.out[header:], msg)
+	n := copy(h.out[header:h.reportSize], msg)
 	clear(h.out[header+n:])
-	h.send(h.out[:])
+	h.deliver(h.out[:h.reportSize])
 	return msg[n:]
 }

@@ -73,7 +73,7 @@ func (p *Port) Read(report []byte) (int, error) {
 		case !p.deadline.IsZero() && !time.Now().Before(p.deadline):
 			return 0, os.ErrDeadlineExceeded
 		case p.waiting > 0:
-			n := copy(report, p.reports[p.first][:])
+			n := copy(report, p.reports[p.first][:p.hid.ReportSize()])
 			p.first = (p.first + 1) % portReports
 			p.waiting--
 			return n, nil
@@ -82,10 +82,10 @@ func (p *Port) Read(report []byte) (int, error) {
 	}
 }
 
-// Write gives the authenticator an output report of 64 bytes.
+// Write gives the authenticator an output report.
 func (p *Port) Write(report []byte) (int, error) {
-	if len(report) != hidReportSize {
-		return 0, fmt.Errorf("simulator: write: report of %d bytes, not %d", len(report), hidReportSize)
+	if size := p.hid.ReportSize(); len(report) != size {
+		return 0, fmt.Errorf("simulator: write: report of %d bytes, not %d", len(report), size)
 	}
 	p.mu.Lock()
 	closed := p.closed
@@ -111,7 +111,7 @@ func (p *Port) SetReadDeadline(t time.Time) error {
 }
 
 // ReportSizes returns the bytes of an input and of an output report.
-func (p *Port) ReportSizes() (in, out int) { return hidReportSize, hidReportSize }
+func (p *Port) ReportSizes() (in, out int) { return p.hid.ReportSize(), p.hid.ReportSize() }
 
 // Close ends a running request and the Read that waits. It may be called again.
 func (p *Port) Close() error {

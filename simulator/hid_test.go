@@ -50,13 +50,17 @@ type hidKey struct {
 
 func (k *hidKey) PowerCycle() { k.cycles++ }
 
-func (*hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
-
 func (*hidKey) clock() Clock { return systemClock{} }
 
 func (k *hidKey) hidTraits() hidTraits {
-	return hidTraits{powered: true, lives: uint64(k.cycles), capabilities: capabilityWink | capabilityCBOR | capabilityNMSG}
+	return hidTraits{
+		powered: true, lives: uint64(k.cycles),
+		capabilities: capabilityWink | capabilityCBOR | capabilityNMSG,
+		claimed:      capabilityWink | capabilityCBOR | capabilityNMSG,
+	}
 }
+
+func (k *hidKey) message(context.Context, origin, []byte) []byte { panic("no U2F") }
 
 func (k *hidKey) exchange(ctx context.Context, from origin, msg []byte) []byte {
 	k.working.Add(1)

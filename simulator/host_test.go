@@ -13,9 +13,10 @@ const wireKeepalive = 0xbb
 // A host is the other end of a HID port, with a framing of its own.
 type host struct {
 	*testing.T
-	port       *simulator.Port
-	channel    []byte
-	transcript bytes.Buffer // of input reports, without keepalives
+	port         *simulator.Port
+	channel      []byte
+	capabilities byte
+	transcript   bytes.Buffer // of input reports, without keepalives
 }
 
 // newHost opens a channel.
@@ -30,8 +31,13 @@ func (h *host) open() {
 	h.Helper()
 	h.channel = []byte{0xff, 0xff, 0xff, 0xff}
 	h.send(0x86, []byte("8 bytes."))
-	answer, _ := h.answer()
-	h.channel = answer[8:12]
+	for {
+		answer, _ := h.answer()
+		if bytes.HasPrefix(answer, []byte("8 bytes.")) {
+			h.channel, h.capabilities = answer[8:12], answer[16]
+			return
+		}
+	}
 }
 
 // send writes a message.
@@ -64,6 +70,9 @@ func (h *host) message() (command byte, msg []byte) {
 		}
 		if report[4] != wireKeepalive {
 			h.transcript.Write(report)
+		}
+		if !bytes.HasPrefix(report, h.channel) {
+			continue
 		}
 		if size < 0 {
 			command, size = report[4], int(binary.BigEndian.Uint16(report[5:]))

@@ -24,6 +24,7 @@ type power struct {
 func (a *Authenticator) PowerCycle() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.counters.powerCycle()
 	a.cutPower()
 }
 
@@ -52,6 +53,9 @@ func (a *Authenticator) switchPower(off bool) {
 	defer a.mu.Unlock()
 	if a.power.off == off {
 		return
+	}
+	if off {
+		a.counters.powerCycle()
 	}
 	a.cutPower()
 	a.power.off = off

@@ -47,7 +47,7 @@ type Profile struct {
 	NoWink bool `json:"noWink,omitempty"`
 	// Attestation is how the key vouches for new credentials, in the formats of
 	// GetInfo.
-	Attestation Attestation `json:"attestation,omitempty"`
+	Attestation Attestation `json:"attestation,omitzero"`
 	// CredProtect is the level of credentials for which makeCredential asks for
 	// none; 0 is level 1.
 	CredProtect uint `json:"credProtect,omitempty"`
@@ -98,7 +98,7 @@ var AAGUID = ctap2.AAGUID{0xf1, 0xd0, 0xce, 0x1f, 0x5e, 0x1f, 0x4b, 0x1d, 0x8a, 
 // else was asked.
 func DefaultProfile() *Profile {
 	return &Profile{
-		Name:    defaultProfileName,
+		Name:    "default",
 		Purpose: "a CTAP 2.1 key with PIN, discoverable credentials and their management",
 		GetInfo: ctap2.GetInfoResponse{
 			Versions:   []string{ctap2.VersionFIDO20, ctap2.VersionFIDO21},
@@ -132,7 +132,8 @@ func DefaultProfile() *Profile {
 // package knows.
 func Full23() *Profile {
 	p := DefaultProfile()
-	p.Name, p.Purpose = "full23", "a CTAP 2.3 key with PIN, fingerprint sensor and all that can be configured"
+	p.Name, p.Purpose = "ctap-2.3", "all of CTAP 2.3, with a fingerprint sensor"
+	p.GetInfo.AAGUID[15] = 0x23
 	p.EncIdentifier, p.EncCredStoreState = true, true
 	p.EnterpriseAttestation = EnterpriseAttestation{RPIDs: []string{"enterprise.example"}, PlatformManaged: true}
 	info := &p.GetInfo

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,14 +19,14 @@ import (
 //go:embed profiles/*.yaml
 var shippedProfiles embed.FS
 
-const (
-	defaultProfileName = "default"
-	maxBases           = 8 // how long a chain of bases may be
-)
+const maxBases = 8 // how long a chain of bases may be
+
+// profilesInGo are those that the others are a change of.
+var profilesInGo = map[string]func() *Profile{"default": DefaultProfile, "ctap-2.3": Full23}
 
 // ProfileNames returns the names of the profiles that LoadProfile knows.
 func ProfileNames() []string {
-	names := []string{defaultProfileName}
+	names := slices.Collect(maps.Keys(profilesInGo))
 	files, err := shippedProfiles.ReadDir("profiles")
 	if err != nil {
 		panic(err) // the folder is part of the program
@@ -33,7 +34,7 @@ func ProfileNames() []string {
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(f.Name(), ".yaml"))
 	}
-	slices.Sort(names[1:])
+	slices.Sort(names)
 	return names
 }
 
@@ -44,7 +45,7 @@ func LoadProfile(name string) (*Profile, error) {
 	var err error
 	switch {
 	case !isProfilePath(name):
-		p, err = shippedProfile(name)
+		p, err = ShippedProfile(name)
 	default:
 		var data []byte
 		if data, err = os.ReadFile(name); err == nil {
@@ -61,9 +62,10 @@ func isProfilePath(name string) bool {
 	return strings.ContainsAny(name, `/\`) || slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(name))
 }
 
-func shippedProfile(name string) (*Profile, error) {
-	if name == defaultProfileName {
-		return DefaultProfile(), nil
+// ShippedProfile returns the shipped profile with a name, and reads no other file.
+func ShippedProfile(name string) (*Profile, error) {
+	if inGo := profilesInGo[name]; inGo != nil {
+		return inGo(), nil
 	}
 	data, err := shippedProfiles.ReadFile(path.Join("profiles", name+".yaml"))
 	if err != nil {
@@ -126,8 +128,8 @@ func readProfile(data []byte, depth int) (map[string]any, error) {
 }
 
 func readBase(name string, depth int) (map[string]any, error) {
-	if name == defaultProfileName {
-		data, err := json.Marshal(DefaultProfile())
+	if inGo := profilesInGo[name]; inGo != nil {
+		data, err := json.Marshal(inGo())
 		if err != nil {
 			return nil, err
 		}

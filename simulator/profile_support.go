@@ -15,11 +15,11 @@ var (
 		ctap2.VersionU2F, ctap2.VersionFIDO20, ctap2.VersionFIDO21Pre, ctap2.VersionFIDO21, ctap2.VersionFIDO23,
 	}
 	supportedOptions = []string{
-		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionPINUVAuthToken,
-		ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionLargeBlobs,
-		ctap2.OptionUV, ctap2.OptionNoMcGaWithPIN, ctap2.OptionEP, ctap2.OptionBioEnroll, ctap2.OptionUVMgmtPreview,
-		ctap2.OptionUVBioEnroll, ctap2.OptionAuthnrCfg, ctap2.OptionUVAcfg, ctap2.OptionPerCredMgmtRO,
-		ctap2.OptionSetMinPINLength, ctap2.OptionAlwaysUV,
+		ctap2.OptionPlat, ctap2.OptionRK, ctap2.OptionClientPIN, ctap2.OptionUP, ctap2.OptionUV,
+		ctap2.OptionPINUVAuthToken, ctap2.OptionNoMcGaWithPIN, ctap2.OptionLargeBlobs, ctap2.OptionEP,
+		ctap2.OptionBioEnroll, ctap2.OptionUVMgmtPreview, ctap2.OptionUVBioEnroll, ctap2.OptionAuthnrCfg,
+		ctap2.OptionUVAcfg, ctap2.OptionCredMgmt, ctap2.OptionCredMgmtPreview, ctap2.OptionPerCredMgmtRO,
+		ctap2.OptionSetMinPINLength, ctap2.OptionMakeCredUVNotRqd, ctap2.OptionAlwaysUV,
 	}
 	supportedExtensions = extensionNames()
 	supportedFormats    = []string{formatPacked, formatU2F}

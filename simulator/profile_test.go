@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,9 +29,13 @@ func full23(edits ...func(p *simulator.Profile)) func(c *simulator.Config) {
 	}
 }
 
-// withExtensions adds extensions to a profile.
-func withExtensions(names ...string) func(p *simulator.Profile) {
-	return func(p *simulator.Profile) { p.GetInfo.Extensions = append(p.GetInfo.Extensions, names...) }
+// withoutExtensions takes extensions out of a profile.
+func withoutExtensions(names ...string) func(p *simulator.Profile) {
+	return func(p *simulator.Profile) {
+		p.GetInfo.Extensions = slices.DeleteFunc(slices.Clone(p.GetInfo.Extensions), func(name string) bool {
+			return slices.Contains(names, name)
+		})
+	}
 }
 
 // withOption sets an option of a profile.

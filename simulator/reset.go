@@ -12,13 +12,22 @@ import (
 // resetWindow is how long after power-up a key without a display may be reset.
 const resetWindow = 10 * time.Second
 
+// resetWindow is that time, or what the profile has in its place.
+func (p *Profile) resetWindow() time.Duration {
+	if seconds := p.Quirks.ResetWindow; seconds != 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	return resetWindow
+}
+
 // reset is authenticatorReset, CTAP 2.1 section 6.6.
 func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
 	allowed := a.profile.GetInfo.TransportsForReset
 	if allowed != nil && !slices.Contains(allowed, c.origin.transport) {
 		return nil, cmp.Or(a.profile.Disputes.ResetTransport, ctap2.ErrOperationDenied)
 	}
-	late := a.config.Clock.Now().Sub(a.session.poweredUp) > resetWindow && !a.profile.ResetAnytime
+	anytime := a.profile.ResetAnytime || a.noResetWindow.Load()
+	late := a.config.Clock.Now().Sub(a.session.poweredUp) > a.profile.resetWindow() && !anytime
 	if late || a.profile.ResetFirst && !c.first {
 		return nil, ctap2.ErrNotAllowed
 	}

@@ -186,7 +186,7 @@ func TestResetAnytime(t *testing.T) {
 
 // TestResetToFactory is RST-010 and RST-013.
 func TestResetToFactory(t *testing.T) {
-	k := newKey(t, full23(withExtensions("minPinLength")))
+	k := newKey(t, full23())
 	before := k.ok(getInfo, nil)
 	k.setPIN(testPIN)
 	k.enrollFinger("thumb")

@@ -19,6 +19,8 @@ type session struct {
 	series *series
 	// enrollment is the one that runs, or nil.
 	enrollment *enrollment
+	// quirkRPID is the RP ID of the last request: see Quirks.
+	quirkRPID *string
 }
 
 // powerUp starts a session at a time.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
@@ -86,11 +87,16 @@ type Authenticator struct {
 	state   *state
 	session *session
 
+	// What steers the key: see steer.go.
+	faults        *Faults
+	counters      *counters
+	noResetWindow atomic.Bool
+
 	mu        sync.Mutex // guards what follows
 	interrupt context.CancelCauseFunc
-	cycled    *time.Time   // when power was cut, until the next command
-	polled    *polledTouch // what the key blinks for between U2F commands, or nil
+	cycled    *time.Time // when power was cut, until the next command
 	power     power
+	polled    *polledTouch // what the key blinks for between U2F commands, or nil
 	closed    bool
 }
 
@@ -105,8 +111,16 @@ func New(c Config) (*Authenticator, error) {
 	}
 	a := &Authenticator{config: c, profile: c.Profile, turn: make(chan struct{}, 1)}
 	a.power.changed = make(chan struct{})
+	a.counters = newCounters()
+	a.faults = newFaults(c.Clock, a.counters, a.PowerOff)
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
+	}
+	if a.profile.Attestation == AttestationChain {
+		// Drawn now, so that no command has to commit twice.
+		if _, err := a.attestationSeed(); err != nil {
+			return nil, fmt.Errorf("simulator: %w", err)
+		}
 	}
 	if err := a.powerUp(c.Clock.Now()); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
@@ -138,7 +152,7 @@ func (a *Authenticator) Close() error {
 // command is cancelled and the error wraps context.Cause(ctx).
 func (a *Authenticator) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	answer, err := a.serve(ctx, origin{transport: transportUSB}, msg)
-	if err == nil && ctx.Err() != nil && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
+	if err == nil && ctx.Err() != nil && len(answer) > 0 && answer[0] == byte(ctap2.ErrKeepaliveCancel) {
 		return nil, fmt.Errorf("simulator: %w", context.Cause(ctx))
 	}
 	return answer, err
@@ -168,7 +182,7 @@ type origin struct {
 
 // serve answers one request of CTAP2.
 func (a *Authenticator) serve(ctx context.Context, from origin, msg []byte) ([]byte, error) {
-	return a.inTurn(ctx, func(ctx context.Context) []byte { return a.answer(ctx, from, msg) })
+	return a.inTurn(ctx, func(ctx context.Context) []byte { return a.steered(ctx, from, msg) })
 }
 
 // inTurn waits for its turn and works on one request.
@@ -189,7 +203,11 @@ func (a *Authenticator) inTurn(ctx context.Context, work func(ctx context.Contex
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
 	defer a.end()
-	return work(ctx), nil
+	answer := work(ctx)
+	if on, _ := a.Powered(); !on {
+		return nil, fmt.Errorf("simulator: %w", errPowerOff)
+	}
+	return answer, nil
 }
 
 // begin registers the command at work, so that PowerCycle and Close can end it,
@@ -204,6 +222,9 @@ func (a *Authenticator) begin(interrupt context.CancelCauseFunc) error {
 		return errPowerOff
 	}
 	if a.cycled != nil {
+		if err := a.loadState(); err != nil { // a write may have come through unnoticed
+			return err
+		}
 		if err := a.powerUp(*a.cycled); err != nil {
 			return err
 		}

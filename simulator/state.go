@@ -93,13 +93,7 @@ func (a *Authenticator) loadState() error {
 	if err != nil {
 		return err
 	}
-	a.state = &state{
-		storage: a.config.Storage,
-		byID:    map[string]*credential{},
-		byRP:    map[rpIDHash]*rpCredentials{},
-
-		largeBlobs: initialLargeBlobs(),
-	}
+	a.state = newState(cuttable{a.config.Storage, a.faults})
 	if len(records) == 0 {
 		fresh, err := a.newDevice()
 		if err != nil {
@@ -115,6 +109,16 @@ func (a *Authenticator) loadState() error {
 		_, err = a.attestationSeed()
 	}
 	return err
+}
+
+func newState(s Storage) *state {
+	return &state{
+		storage: s,
+		byID:    map[string]*credential{},
+		byRP:    map[rpIDHash]*rpCredentials{},
+
+		largeBlobs: initialLargeBlobs(),
+	}
 }
 
 func (s *state) load(records map[string][]byte) error {

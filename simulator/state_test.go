@@ -37,68 +37,88 @@ func (b *breaking) dump(t *testing.T) map[string][]byte {
 	return maps.Clone(records)
 }
 
+// changingCommands are all that change what survives power-off. They come to a
+// key with a PIN and a credential.
+var changingCommands = []struct {
+	name    string
+	message func(k *key, alice created) []byte
+}{
+	{"create, discoverable", func(k *key, _ created) []byte {
+		return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
+	}},
+	{"replace", func(k *key, _ created) []byte {
+		return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
+	}},
+	{"create", func(*key, created) []byte { return request(makeCredential, creation()) }},
+	{"sign", func(*key, created) []byte { return request(getAssertion, sign(testRP)) }},
+	{"right PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams(testPIN)) }},
+	{"wrong PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams("0000")) }},
+	{"changePIN", func(k *key, _ created) []byte {
+		return request(clientPIN, k.agree(2).changePINParams(testPIN, "5678"))
+	}},
+	{"delete", func(k *key, alice created) []byte {
+		return request(credentialManagement, k.token(2, permCM, "").manage(6, m{2: descriptor(alice.id)}))
+	}},
+	{"update", func(k *key, alice created) []byte {
+		return request(credentialManagement,
+			k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
+	}},
+	{"config", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(3, m{1: 6, 3: true, 4: true}))
+	}},
+	{"alwaysUv", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(2, nil))
+	}},
+	{"enroll", func(k *key, _ created) []byte {
+		k.lay(simulator.Sample{Finger: "index"})
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
+	}},
+	{"rename template", func(k *key, _ created) []byte {
+		params := m{1: firstTemplate(k), 2: "x"}
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(5, params))
+	}},
+	{"remove template", func(k *key, _ created) []byte {
+		params := m{1: firstTemplate(k)}
+		return request(bioEnrollment, k.token(2, permBE, "").enroll(6, params))
+	}},
+	{"right finger", func(k *key, _ created) []byte {
+		k.lay(simulator.Sample{Finger: "thumb"})
+		return request(makeCredential, with(creation(), true, uvTrue...))
+	}},
+	{"persistent token", func(k *key, _ created) []byte {
+		return request(clientPIN, with(with(k.agree(2).tokenParams(testPIN), 9, 2), permPCMR, 9))
+	}},
+	{"reset", func(*key, created) []byte { return []byte{reset} }},
+	{"large blobs", func(k *key, _ created) []byte {
+		return request(largeBlobArray, k.token(2, permLB, "").authorizeSet(fragment(noBlobs, 0, len(noBlobs))))
+	}},
+}
+
+func firstTemplate(k *key) any { return k.enroll(4, nil)[7].([]any)[0].(m)[uint64(1)] }
+
+// changed is a key with a PIN, a finger and a credential, and a message that changes
+// it.
+func changed(k *key, message func(k *key, alice created) []byte) (alice created, msg []byte) {
+	k.Helper()
+	k.setPIN(testPIN)
+	alice = k.add(testRP, "alice")
+	k.enrollFinger("thumb")
+	return alice, message(k, alice)
+}
+
+// everything plays all of CTAP 2.3, with a sensor that is soon content.
+func everything() func(c *simulator.Config) {
+	return full23(func(p *simulator.Profile) { p.Fingerprints.Samples = 1 })
+}
+
 // TestFailingStorage: a command whose change cannot be stored changes nothing.
 func TestFailingStorage(t *testing.T) {
-	template := func(k *key) any { return k.enroll(4, nil)[7].([]any)[0].(m)[uint64(1)] }
-	for _, c := range []struct {
-		name    string
-		message func(k *key, alice created) []byte
-	}{
-		{"create, discoverable", func(k *key, _ created) []byte {
-			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "bob")))
-		}},
-		{"replace", func(k *key, _ created) []byte {
-			return request(makeCredential, k.token(2, permMC, testRP).authorize(resident(testRP, "alice")))
-		}},
-		{"create", func(*key, created) []byte { return request(makeCredential, creation()) }},
-		{"sign", func(*key, created) []byte { return request(getAssertion, sign(testRP)) }},
-		{"right PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams(testPIN)) }},
-		{"wrong PIN", func(k *key, _ created) []byte { return request(clientPIN, k.agree(2).tokenParams("0000")) }},
-		{"changePIN", func(k *key, _ created) []byte {
-			return request(clientPIN, k.agree(2).changePINParams(testPIN, "5678"))
-		}},
-		{"delete", func(k *key, alice created) []byte {
-			return request(credentialManagement, k.token(2, permCM, "").manage(6, m{2: descriptor(alice.id)}))
-		}},
-		{"update", func(k *key, alice created) []byte {
-			return request(credentialManagement,
-				k.token(2, permCM, "").manage(7, m{2: descriptor(alice.id), 3: m{"id": []byte("alice")}}))
-		}},
-		{"config", func(k *key, _ created) []byte {
-			return request(config, k.token(2, permACFG, "").configure(3, m{1: 6, 3: true, 4: true}))
-		}},
-		{"alwaysUv", func(k *key, _ created) []byte {
-			return request(config, k.token(2, permACFG, "").configure(2, nil))
-		}},
-		{"enroll", func(k *key, _ created) []byte {
-			k.lay(simulator.Sample{Finger: "index"})
-			return request(bioEnrollment, k.token(2, permBE, "").enroll(1, nil))
-		}},
-		{"rename template", func(k *key, _ created) []byte {
-			params := m{1: template(k), 2: "x"}
-			return request(bioEnrollment, k.token(2, permBE, "").enroll(5, params))
-		}},
-		{"remove template", func(k *key, _ created) []byte {
-			params := m{1: template(k)}
-			return request(bioEnrollment, k.token(2, permBE, "").enroll(6, params))
-		}},
-		{"right finger", func(k *key, _ created) []byte {
-			k.lay(simulator.Sample{Finger: "thumb"})
-			return request(makeCredential, with(creation(), true, uvTrue...))
-		}},
-		{"persistent token", func(k *key, _ created) []byte {
-			return request(clientPIN, with(with(k.agree(2).tokenParams(testPIN), 9, 2), permPCMR, 9))
-		}},
-		{"reset", func(*key, created) []byte { return []byte{reset} }},
-	} {
+	for _, c := range changingCommands {
 		t.Run(c.name, func(t *testing.T) {
 			storage := &breaking{Storage: simulator.NewMemory()}
 			k := &key{T: t, clock: newClock()}
-			k.plugIn(storage, full23(func(p *simulator.Profile) { p.Fingerprints.Samples = 1 }))
-			k.setPIN(testPIN)
-			alice := k.add(testRP, "alice")
-			k.enrollFinger("thumb")
-			message := c.message(k, alice)
+			k.plugIn(storage, everything())
+			alice, message := changed(k, c.message)
 			before, info := storage.dump(t), k.ok(getInfo, nil)
 
 			storage.broken = true
@@ -294,7 +314,7 @@ func TestStateOverReopen(t *testing.T) {
 
 // TestConfigOverReopen is STA-013 and PIN-077: what is configured stays.
 func TestConfigOverReopen(t *testing.T) {
-	k := newKey(t, full23(withExtensions("minPinLength")))
+	k := newKey(t, full23())
 	k.setPIN(testPIN)
 	id := k.enrollFinger("thumb")
 	persistent := k.token(2, permPCMR, "")
@@ -314,7 +334,7 @@ func TestConfigOverReopen(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	k.plugIn(k.storage, full23(withExtensions("minPinLength")))
+	k.plugIn(k.storage, full23())
 	after := k.ok(getInfo, nil)
 	for _, encrypted := range []int{0x19, 0x1e} {
 		delete(before, encrypted)

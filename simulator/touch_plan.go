@@ -51,6 +51,17 @@ func ParseTouch(s string) (Touch, error) {
 	return Touch{Action: TouchKey, After: time.Duration(ms) * time.Millisecond}, nil
 }
 
+// String returns what [ParseTouch] takes for the same touch, or near it.
+func (t Touch) String() string {
+	if t.Action == TouchKey {
+		return strconv.FormatInt(t.After.Milliseconds(), 10)
+	}
+	return string(t.Action)
+}
+
+// MarshalText returns String.
+func (t Touch) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // UnmarshalText reads what [ParseTouch] takes.
 func (t *Touch) UnmarshalText(text []byte) (err error) {
 	*t, err = ParseTouch(string(text))
@@ -92,6 +103,13 @@ func (p *TouchPlan) Set(usual Touch) {
 			w.stop = p.perform(w, usual)
 		}
 	}
+}
+
+// Usual returns what usually happens.
+func (p *TouchPlan) Usual() Touch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.usual
 }
 
 // Next plans the next requests one by one, after those planned before; past the

@@ -34,7 +34,7 @@ const (
 // with its status word. Like a key on USB it never waits for a touch: it answers
 // 6985, and a platform asks again until the touch has come.
 func (a *Authenticator) Message(ctx context.Context, apdu []byte) ([]byte, error) {
-	if !a.profile.hasU2F() {
+	if !a.Profile().hasU2F() {
 		return nil, fmt.Errorf("simulator: U2F: %w", transport.ErrUnsupported)
 	}
 	return a.serveU2F(ctx, origin{transport: transportUSB}, apdu)

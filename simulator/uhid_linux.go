@@ -67,6 +67,9 @@ var reportDescriptor = []byte{
 // The kernel loses reports of long messages: [Config.MaxMsgSize] should be at
 // most 1200.
 func ServeUHID(ctx context.Context, h *HID, c UHIDConfig) error {
+	if h.ReportSize() != hidReportSize {
+		return fmt.Errorf("simulator: uhid: reports have %d bytes, not %d", hidReportSize, h.ReportSize())
+	}
 	if c.Device == "" {
 		c.Device = "/dev/uhid"
 	}

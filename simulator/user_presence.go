@@ -29,6 +29,7 @@ func (a *Authenticator) askPresence(c *call, r PresenceRequest) error {
 	}
 	var answer Presence
 	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) { answer = a.config.Presence(ctx, r) })
+	a.counters.touch(answer)
 	switch {
 	case err != nil:
 		return err

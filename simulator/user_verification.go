@@ -47,7 +47,7 @@ func (a *Authenticator) makeCredUVNotRqd() bool {
 // alwaysUv only built-in user verification can protect it: then U2F takes
 // performBuiltInUV for a touch (CTAP 2.1, section 7.2.4).
 func (a *Authenticator) u2fAllowed() bool {
-	return a.profile.GetInfo.HasVersion(ctap2.VersionU2F) && (!a.alwaysUV() || a.uvReady())
+	return a.profile.hasU2F() && (!a.alwaysUV() || a.uvReady())
 }
 
 // errNotVerified is how makeCredential and getAssertion end where the user has

@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -51,7 +53,7 @@ func newSimulatorProfileCmd(e *env) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulatorProfileShowCmd(e))
+	cmd.AddCommand(newSimulatorProfileShowCmd(e), newSimulatorProfileFromMetadataCmd(e))
 	return cmd
 }
 
@@ -83,4 +85,47 @@ func printProfile(e *env, p *simulator.Profile) error {
 	}
 	_, err = e.stdout.Write(text)
 	return err
+}
+
+func newSimulatorProfileFromMetadataCmd(e *env) *cobra.Command {
+	var aaguid string
+	cmd := &cobra.Command{
+		Use:   "from-metadata FILE",
+		Short: "Make a profile of a model from its FIDO metadata statement",
+		Long: `Make a profile of a model from its FIDO metadata statement, and print it. The file
+is a metadata BLOB, from which --aaguid chooses, or one statement in JSON. What the
+simulator does not have is left out, and told of on standard error.
+
+The signature of a BLOB is not checked: the profile is for trying things, and
+proves nothing about the model.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runSimulatorProfileFromMetadata(e, args[0], aaguid)
+		},
+	}
+	cmd.Flags().StringVar(&aaguid, "aaguid", "", "the model, by its AAGUID")
+	addJSONFlag(e, cmd, "the profile")
+	return cmd
+}
+
+func runSimulatorProfileFromMetadata(e *env, file, model string) error {
+	var aaguid ctap2.AAGUID
+	if model != "" {
+		var err error
+		if aaguid, err = ctap2.ParseAAGUID(model); err != nil {
+			return usageError{err}
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	p, notes, err := simulator.ProfileFromMetadata(data, aaguid)
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintf(e.stderr, "left out: %q\n", note)
+	}
+	return printProfile(e, p)
 }

@@ -29,6 +29,7 @@ type simulatorRunOptions struct {
 	profile, state, seed, touch string
 	udp, tcp, unix              string
 	uhid, allowRemote           bool
+	control                     controlOptions
 }
 
 func newSimulatorRunCmd(e *env) *cobra.Command {
@@ -48,6 +49,9 @@ and the kernel module uhid.
 report in a datagram. fidokey reaches them with --device tcp:HOST:PORT,
 unix:PATH or udp:HOST:PORT. They are for this machine only.
 
+--control steers the key over HTTP: touch, power, clock, faults, state. Requests
+carry the token that is in --control-token-file, as 'Authorization: Bearer TOKEN'.
+
 --udp=PORT answers whoever asks, --udp=PORT:REPLYPORT always that port; --udp
 alone means ` + udpDefault + `.`,
 		Args: cobra.NoArgs,
@@ -63,7 +67,8 @@ alone means ` + udpDefault + `.`,
 	flags.Lookup("udp").NoOptDefVal = udpDefault
 	flags.StringVar(&o.tcp, "tcp", "", "listen on a TCP address: HOST:PORT")
 	flags.StringVar(&o.unix, "unix", "", "listen on a Unix socket: a path")
-	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp listen where other machines can reach it, and use the key")
+	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp and --control listen where other machines can reach them, and use the key")
+	o.control.addFlags(cmd)
 	addJSONFlag(e, cmd, "the lines that say what is ready")
 	return cmd
 }
@@ -72,7 +77,7 @@ alone means ` + udpDefault + `.`,
 type simulatorDoor func(ctx context.Context) error
 
 func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
-	config, err := o.config()
+	config, plan, err := o.config()
 	if err != nil {
 		return err
 	}
@@ -84,39 +89,53 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 		return err
 	}
 	defer key.Close()
-	doors, err := o.doors(key, &readiness{env: e, state: path})
+	r := &readiness{env: e, state: path}
+	doors, err := o.doors(key, r)
 	if err != nil {
 		return err
+	}
+	if o.control.address != "" {
+		serve, err := o.control.door(e, key, plan, o.allowRemote, r.of("control"))
+		if err != nil {
+			return err
+		}
+		doors = append(doors, serve)
 	}
 	return serveAll(ctx, doors)
 }
 
+// A steering is what the control interface reaches besides the key.
+type steering struct {
+	clock *simulator.VirtualClock
+	touch *simulator.TouchPlan
+}
+
 // config is the key's world but for its storage.
-func (o *simulatorRunOptions) config() (c simulator.Config, err error) {
+func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err error) {
 	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" {
-		return c, usageError{errors.New("no door is given: use --uhid, --udp, --tcp or --unix")}
+		return c, s, usageError{errors.New("no door is given: use --uhid, --udp, --tcp or --unix")}
 	}
 	touch, err := parseTouch(o.touch)
 	if err != nil {
-		return c, err
+		return c, s, err
 	}
 	if c.Profile, err = simulator.LoadProfile(o.profile); err != nil {
-		return c, usageError{err}
+		return c, s, usageError{err}
 	}
 	if o.seed != "" {
 		seed, err := hex.DecodeString(o.seed)
 		if err != nil {
-			return c, usageError{fmt.Errorf("seed: %w", err)}
+			return c, s, usageError{fmt.Errorf("seed: %w", err)}
 		}
 		c.Random = simulator.NewSeeded(seed)
 	}
 	if o.uhid {
 		c.MaxMsgSize = uhidMaxMsgSize
 	}
-	clock := simulator.NewVirtualClock()
-	c.Clock = clock
-	c.Presence = simulator.NewTouchPlan(clock, touch).Presence
-	return c, nil
+	s.clock = simulator.NewVirtualClock()
+	s.touch = simulator.NewTouchPlan(s.clock, touch)
+	c.Clock, c.Presence = s.clock, s.touch.Presence
+	return c, s, nil
 }
 
 // doors lists those that were asked for.

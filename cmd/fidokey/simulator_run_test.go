@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,5 +109,44 @@ func TestSimulatorSeed(t *testing.T) {
 	}
 	if made[0] != made[1] {
 		t.Errorf("two credentials:\n%s\n%s", made[0], made[1])
+	}
+}
+
+// TestSimulatorControl: the key does as the control interface says.
+func TestSimulatorControl(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	doors := startSimulator(t, 2, "--tcp", "127.0.0.1:0", "--control", "127.0.0.1:0", "--control-token-file", token,
+		"--touch", "never", "--control-bench")
+	call := func(method, path, body, token string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+doors["control"]+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := call("PUT", "/v1/touch", `{"usual": "decline"}`, "wrong"); status != http.StatusUnauthorized {
+		t.Errorf("wrong token: %d", status)
+	}
+	if status := call("PUT", "/v1/touch", `{"usual": "decline"}`, "secret"); status != http.StatusNoContent {
+		t.Errorf("touch: %d", status)
+	}
+	register := exec.Command("fidokey", "register", "--device", "tcp:"+doors["tcp"], "--rp", "example.com", "--user", "alice")
+	if out, _ := register.CombinedOutput(); register.ProcessState.ExitCode() != exitNoTouch {
+		t.Errorf("declined: exit code %d\n%s", register.ProcessState.ExitCode(), out)
+	}
+	call("GET", "/usb1/power/off", "", "")
+	info := exec.Command("fidokey", "info", "--device", "tcp:"+doors["tcp"])
+	if out, _ := info.CombinedOutput(); info.ProcessState.ExitCode() == exitOK {
+		t.Errorf("unplugged:\n%s", out)
 	}
 }

@@ -12,7 +12,8 @@ var rows = [][]string{
 	{"cose", "transport/hid", "transport/nfc"},
 	{"ctap2"},
 	{"pin"},
-	{"client", "simulator", "webauthn"},
+	{"client", "simulator", "webauthn", "conformance"},
+	{"simulator/control"},
 	{"cmd/fidokey"},
 }
 

@@ -8,7 +8,9 @@ import sys
 
 from fido2.client import Fido2Client, ClientError
 from fido2.ctap import CtapError
-from fido2.ctap2 import Ctap2, ClientPin, CredentialManagement
+from fido2.ctap1 import Ctap1
+from fido2.ctap2 import (
+    Ctap2, ClientPin, Config, CredentialManagement, FPBioEnrollment, LargeBlobs)
 from fido2.hid import open_device
 from fido2.server import Fido2Server
 
@@ -135,6 +137,130 @@ def credentials(device):
     left = [c[R.USER] for c in credman.enumerate_creds(rps["example.com"])]
     assert left == [{"id": b"alice", "name": "alicia", "displayName": "Alicia"}], left
     assert credman.get_metadata()[R.EXISTING_CRED_COUNT] == 2
+
+
+def make(device, rp, user, rk=True, **extensions):
+    """makeCredential without the library's client, for what that does not know."""
+    return Ctap2(device).make_credential(
+        hashlib.sha256(b"client data").digest(), {"id": rp},
+        {"id": user.encode(), "name": user}, [{"type": "public-key", "alg": -7}],
+        extensions=extensions, options={"rk": rk})
+
+
+def get(device, rp, **extensions):
+    return Ctap2(device).get_assertion(
+        rp, hashlib.sha256(b"client data").digest(), extensions=extensions)
+
+
+def cred_blob(device):
+    assert make(device, "example.com", "alice", credBlob=b"note").auth_data.extensions == {"credBlob": True}
+    assert get(device, "example.com", credBlob=True).auth_data.extensions == {"credBlob": b"note"}
+    make(device, "example.org", "bob")
+    assert get(device, "example.org", credBlob=True).auth_data.extensions == {"credBlob": b""}
+
+
+def cred_protect(device):
+    for level in 1, 2, 3:
+        made = make(device, "level%d.example" % level, "alice", credProtect=level)
+        assert made.auth_data.extensions == {"credProtect": level}, made.auth_data.extensions
+    get(device, "level1.example")
+    for level in 2, 3:
+        try:
+            get(device, "level%d.example" % level)
+            raise AssertionError("found without user verification")
+        except CtapError as e:
+            assert e.code == CtapError.ERR.NO_CREDENTIALS, e
+
+
+def large_blobs(device):
+    key = make(device, "example.com", "alice", largeBlobKey=True).large_blob_key
+    assert len(key) == 32 and get(device, "example.com", largeBlobKey=True).large_blob_key == key
+    blobs = LargeBlobs(Ctap2(device))
+    assert blobs.read_blob_array() == [] and blobs.get_blob(key) is None
+    blobs.put_blob(key, b"certificate " * 50)
+    assert blobs.get_blob(key) == b"certificate " * 50
+    pins = ClientPin(Ctap2(device))
+    pins.set_pin(PIN)
+    token = pins.get_pin_token(PIN, ClientPin.PERMISSION.LARGE_BLOB_WRITE)
+    blobs = LargeBlobs(Ctap2(device), pins.protocol, token)
+    # One fragment: this version announces the length of each as that of the whole.
+    blobs.put_blob(os.urandom(32), os.urandom(500))
+    assert blobs.get_blob(key) == b"certificate " * 50
+    blobs.delete_blob(key)
+    assert blobs.get_blob(key) is None and len(blobs.read_blob_array()) == 1
+
+
+def config(device):
+    pins = ClientPin(Ctap2(device))
+    pins.set_pin(PIN)
+
+    def change():
+        token = pins.get_pin_token(PIN, ClientPin.PERMISSION.AUTHENTICATOR_CFG)
+        return Config(Ctap2(device), pins.protocol, token)
+
+    assert Ctap2(device).info.options["alwaysUv"] is False
+    change().toggle_always_uv()
+    assert Ctap2(device).info.options["alwaysUv"] is True
+    try:
+        make(device, "example.com", "alice", rk=False)
+        raise AssertionError("alwaysUv does nothing")
+    except CtapError as e:
+        assert e.code == CtapError.ERR.PIN_REQUIRED, e  # PUAT_REQUIRED by now
+    change().toggle_always_uv()
+    make(device, "example.com", "alice", rk=False)
+    change().set_min_pin_length(min_pin_length=6, rp_ids=["example.com"])
+    assert Ctap2(device).info.min_pin_length == 6
+    assert make(device, "example.com", "bob", rk=False, minPinLength=True).auth_data.extensions == {"minPinLength": 6}
+    assert not make(device, "example.org", "bob", rk=False, minPinLength=True).auth_data.extensions
+    change().set_min_pin_length(force_change_pin=True)
+    assert Ctap2(device).info.force_pin_change is True
+    try:
+        change()
+        raise AssertionError("a token before the forced change")
+    except CtapError as e:
+        assert e.code == CtapError.ERR.PIN_POLICY_VIOLATION, e
+    pins.change_pin(PIN, PIN + "1")
+    assert Ctap2(device).info.force_pin_change is False
+
+
+def fingerprints(device):
+    pins = ClientPin(Ctap2(device))
+    pins.set_pin(PIN)
+    assert Ctap2(device).info.options["uv"] is False
+    token = pins.get_pin_token(PIN, ClientPin.PERMISSION.BIO_ENROLL)
+    bio = FPBioEnrollment(Ctap2(device), pins.protocol, token)
+    enroller = bio.enroll()
+    template = None
+    while template is None:
+        template = enroller.capture()
+    bio.set_name(template, "left thumb")
+    assert bio.enumerate_enrollments() == {template: "left thumb"}
+    assert Ctap2(device).info.options["uv"] is True
+    token = pins.get_uv_token(ClientPin.PERMISSION.GET_ASSERTION, "example.com")
+    assert len(token) == 32 and pins.get_uv_retries()[0] > 0
+    made = Ctap2(device).make_credential(
+        hashlib.sha256(b"client data").digest(), {"id": "example.com"},
+        {"id": b"alice", "name": "alice"}, [{"type": "public-key", "alg": -7}],
+        options={"rk": True, "uv": True})
+    assert made.auth_data.is_user_verified()
+    bio = FPBioEnrollment(
+        Ctap2(device), pins.protocol, pins.get_pin_token(PIN, ClientPin.PERMISSION.BIO_ENROLL))
+    bio.remove_enrollment(template)
+    assert Ctap2(device).info.options["uv"] is False
+
+
+def u2f(device):
+    key = Ctap1(device)
+    assert key.get_version() == "U2F_V2"
+    app, challenge = hashlib.sha256(b"example.com").digest(), hashlib.sha256(b"challenge").digest()
+    made = key.register(challenge, app)
+    made.verify(app, challenge)
+    signed = key.authenticate(challenge, app, made.key_handle)
+    signed.verify(app, challenge, made.public_key)
+    assert key.authenticate(challenge, app, made.key_handle).counter > signed.counter
+    # The same credential through CTAP2.
+    Ctap2(device).get_assertion(
+        "example.com", challenge, [{"type": "public-key", "id": made.key_handle}])
 
 
 if __name__ == "__main__":

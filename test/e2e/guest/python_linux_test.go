@@ -12,10 +12,16 @@ var pythonFIDO2 string
 // time, each on a key of its own.
 func TestPythonFIDO2(t *testing.T) {
 	script := write(t, "python_fido2.py", pythonFIDO2)
-	for _, feature := range []string{"pin", "webauthn", "hmac_secret", "credentials"} {
-		t.Run(feature, func(t *testing.T) {
-			k := plug(t, "auto")
-			run(t, "", "/usr/bin/python3", script, k.node, feature)
+	for _, tt := range []struct{ feature, profile string }{
+		{"pin", "default"}, {"webauthn", "default"}, {"hmac_secret", "default"}, {"credentials", "default"},
+		{"webauthn", "ctap-2.0"}, {"webauthn", "ctap-2.1"}, {"credentials", "ctap-2.1"},
+		{"pin", "ctap-2.3"}, {"credentials", "ctap-2.3"}, {"hmac_secret", "ctap-2.3"},
+		{"cred_protect", "ctap-2.3"}, {"cred_blob", "ctap-2.3"}, {"large_blobs", "ctap-2.3"},
+		{"config", "ctap-2.3"}, {"fingerprints", "ctap-2.3"},
+	} {
+		t.Run(tt.profile+"/"+tt.feature, func(t *testing.T) {
+			k := plugProfile(t, tt.profile)
+			run(t, "", "/usr/bin/python3", script, k.node, tt.feature)
 		})
 	}
 }

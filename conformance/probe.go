@@ -1,0 +1,454 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/fidokey/fidokey/ctap2"
+)
+
+// Command bytes.
+const (
+	cmdMakeCredential       = 0x01
+	cmdGetAssertion         = 0x02
+	cmdGetInfo              = 0x04
+	cmdClientPIN            = 0x06
+	cmdReset                = 0x07
+	cmdGetNextAssertion     = 0x08
+	cmdBioEnrollment        = 0x09
+	cmdCredentialManagement = 0x0a
+	cmdSelection            = 0x0b
+	cmdLargeBlobs           = 0x0c
+	cmdConfig               = 0x0d
+)
+
+// m is a CBOR map as a case writes it and reads it.
+type m = map[any]any
+
+type status = ctap2.Status
+
+var (
+	encMode, _ = cbor.CTAP2EncOptions().EncMode()
+	decMode, _ = cbor.DecOptions{IntDec: cbor.IntDecConvertSignedOrFail}.DecMode()
+)
+
+func encode(v any) []byte {
+	b, err := encMode.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// request is a command byte with its parameters, which are a map, or bytes that
+// go out as they are, or nil.
+func request(command byte, params any) []byte {
+	switch params := params.(type) {
+	case nil:
+		return []byte{command}
+	case []byte:
+		return append([]byte{command}, params...)
+	}
+	return append([]byte{command}, encode(params)...)
+}
+
+// A probe is one case at work: its view of the key.
+type probe struct {
+	*runner
+	*Case
+	ctx      context.Context
+	part     string // of the case, in a part
+	protocol int    // PIN/UV auth protocol of this run
+	outcome  Outcome
+	notes    []string
+	parts    []Result
+	trace    []string // the last exchanges
+	names    int      // RP IDs handed out
+	viaCard  bool     // commands go over the reader
+}
+
+// ended is what a panic carries that ends a case.
+type ended struct{ outcome Outcome }
+
+func (p *probe) note(format string, args ...any) {
+	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+}
+
+func (p *probe) warn(format string, args ...any) {
+	p.note("warning: "+format, args...)
+	p.outcome = max(p.outcome, Warning)
+}
+
+// fail ends the case, with the last exchanges as evidence.
+func (p *probe) fail(format string, args ...any) {
+	p.note(format, args...)
+	for _, t := range p.trace[max(0, len(p.trace)-3):] {
+		p.note("%s", t)
+	}
+	panic(ended{Fail})
+}
+
+func (p *probe) check(ok bool, format string, args ...any) {
+	if !ok {
+		p.fail(format, args...)
+	}
+}
+
+// need ends the case as not applicable.
+func (p *probe) need(ok bool, format string, args ...any) {
+	if !ok {
+		p.note(format, args...)
+		panic(ended{NotApplicable})
+	}
+}
+
+// each runs a check that is reported under its own name.
+func (p *probe) each(name string, f func(p *probe)) {
+	if p.part != "" {
+		name = p.part + "." + name
+	}
+	part := &probe{runner: p.runner, Case: p.Case, ctx: p.ctx, part: name, protocol: p.protocol, names: p.names, viaCard: p.viaCard}
+	part.run(f)
+	p.names = part.names
+	p.outcome = max(p.outcome, part.outcome)
+	p.parts = append(p.parts, part.parts...)
+	p.parts = append(p.parts, Result{Case: p.Case, Part: name, Outcome: part.outcome, Notes: part.notes})
+	p.trace = append(p.trace, part.trace...)
+}
+
+// run calls f and catches its end.
+func (p *probe) run(f func(p *probe)) {
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+			if len(p.parts) == 0 {
+				p.outcome = max(p.outcome, Pass)
+			}
+		case ended:
+			p.outcome = max(p.outcome, e.outcome)
+		case runtime.Error: // an answer of a form that the case does not look for
+			p.note("%v", e)
+			for _, t := range p.trace[max(0, len(p.trace)-3):] {
+				p.note("%s", t)
+			}
+			p.outcome = Fail
+		default:
+			panic(e)
+		}
+	}()
+	f(p)
+}
+
+// A reply is what came back for one message.
+type reply struct {
+	msg       []byte
+	status    status
+	body      map[int]any
+	raw       []byte // of the body
+	fault     byte   // of CTAPHID; 0: none
+	lost      bool   // no answer at all
+	prompted  bool   // a KEEPALIVE asked for a touch
+	keepalive []*message
+}
+
+func (r reply) String() string {
+	switch {
+	case r.lost:
+		return fmt.Sprintf("sent %s, got no answer", short(r.msg))
+	case r.fault != 0:
+		return fmt.Sprintf("sent %s, got CTAPHID error %02x", short(r.msg), r.fault)
+	}
+	return fmt.Sprintf("sent %s, got %v %s", short(r.msg), r.status, short(r.raw))
+}
+
+// short is hex, cut when it is very long.
+func short(b []byte) string {
+	if len(b) > 1200 {
+		return fmt.Sprintf("%x... (%d bytes)", b[:1200], len(b))
+	}
+	return fmt.Sprintf("%x", b)
+}
+
+// exchange sends a message and waits for its answer.
+func (p *probe) exchange(msg []byte) reply {
+	if p.wire == nil || p.viaCard {
+		return p.overCard(msg)
+	}
+	p.wire.send(p.cid, hidCBOR, msg)
+	return p.answer(p.cid, msg)
+}
+
+// answer waits for the answer to a CBOR message on a channel.
+func (p *probe) answer(cid uint32, msg []byte) reply {
+	r := reply{msg: msg}
+	for limit := answerTime * 3; ; limit = personTime {
+		in := p.wire.message(limit)
+		switch {
+		case in == nil:
+			r.lost = true
+		case in.cid != cid:
+			continue
+		case in.cmd == hidKeepalive:
+			r.keepalive = append(r.keepalive, in)
+			r.prompted = r.prompted || len(in.payload) == 1 && in.payload[0] == 2
+			continue
+		case in.cmd == hidCBOR && len(in.payload) > 0:
+			p.decode(&r, in.payload)
+		case in.cmd == hidError && len(in.payload) == 1:
+			r.fault = in.payload[0]
+		default:
+			p.fail("answer to %s is %v", short(msg), in)
+		}
+		p.trace = append(p.trace, r.String())
+		if r.lost && !p.cutting {
+			p.fail("no answer")
+		}
+		return r
+	}
+}
+
+// decode takes a status byte and a body apart.
+func (p *probe) decode(r *reply, answer []byte) {
+	r.status, r.raw = status(answer[0]), answer[1:]
+	if len(r.raw) == 0 {
+		return
+	}
+	if err := decMode.Unmarshal(r.raw, &r.body); err != nil {
+		p.trace = append(p.trace, r.String())
+		p.fail("body is not a CBOR map with integer keys: %v", err)
+	}
+}
+
+// call sends a command.
+func (p *probe) call(command byte, params any) reply {
+	return p.exchange(request(command, params))
+}
+
+// ok sends a command that must succeed.
+func (p *probe) ok(command byte, params any) map[int]any {
+	r := p.call(command, params)
+	p.want(r, success)
+	return r.body
+}
+
+// want checks the status against those that are right.
+func (p *probe) want(r reply, right ...status) {
+	if r.fault != 0 || r.lost || !slices.Contains(right, r.status) {
+		p.fail("expected %s", names(right))
+	}
+}
+
+func names(list []status) string {
+	var words []string
+	for _, s := range list {
+		words = append(words, fmt.Sprintf("%v (%02x)", s, byte(s)))
+	}
+	return strings.Join(words, " or ")
+}
+
+// judge checks the status against the words of the case.
+func (p *probe) judge(r reply) {
+	e := expect(p.Expected, !p.level(21))
+	right, warn := e.accepts(r.status)
+	switch {
+	case r.fault != 0 || r.lost || !right:
+		more := ""
+		if e.anyError {
+			more = " or another error"
+		}
+		p.fail("expected %s%s", names(append(slices.Clone(e.right), e.seen...)), more)
+	case warn:
+		p.warn("%v where %s is right", r.status, names(e.right))
+	case p.sel.Strict && len(e.right) > 0 && r.status != e.right[0]:
+		p.warn("%v where %v is named first", r.status, e.right[0])
+	case e.record:
+		p.note("observed: %v", r.status)
+	}
+}
+
+// judged sends a command, judges it by the words of the case, and checks that
+// an error changed nothing.
+func (p *probe) judged(command byte, params any) reply {
+	before := p.snapshot()
+	r := p.call(command, params)
+	p.judge(r)
+	if r.status != success {
+		p.unchanged(before)
+	}
+	return r
+}
+
+// refused is judged, with the statuses given here.
+func (p *probe) refused(command byte, params any, right ...status) reply {
+	before := p.snapshot()
+	r := p.call(command, params)
+	p.want(r, right...)
+	p.unchanged(before)
+	return r
+}
+
+// snapshot is what an error must not change.
+func (p *probe) snapshot() map[int]any {
+	s := maps.Clone(p.getInfo())
+	delete(s, infoEncIdentifier)
+	delete(s, infoEncCredStoreState)
+	if p.option("clientPin") != nil {
+		s[-1] = p.ok(cmdClientPIN, m{2: 1})[3]
+	}
+	return s
+}
+
+func (p *probe) unchanged(before map[int]any) {
+	after := p.snapshot()
+	for key, was := range before {
+		if !reflect.DeepEqual(was, after[key]) {
+			p.fail("an error changed getInfo member %d from %v to %v (-1: PIN retries)", key, was, after[key])
+		}
+	}
+}
+
+// prompted checks that a touch was asked for: its absence is a warning.
+func (p *probe) prompted(r reply) {
+	if !r.prompted && p.wire != nil {
+		p.warn("no KEEPALIVE asked for a touch")
+	}
+}
+
+// quiet checks that no touch was asked for.
+func (p *probe) quiet(r reply) {
+	p.check(!r.prompted, "a KEEPALIVE asked for a touch")
+}
+
+// withhold has nobody touch the key, until restored.
+func (p *probe) withhold() { p.touch(TouchNever) }
+
+// touch changes the person until the end of the case.
+func (p *probe) touch(t Touch) {
+	p.need(p.bench.Touch != nil || t == TouchAlways, "the bench cannot control touches")
+	if p.bench.Touch != nil {
+		p.bench.Touch(t)
+	}
+}
+
+func (p *probe) finger(f Finger) {
+	p.need(p.bench.Finger != nil, "the bench has no fingers")
+	p.bench.Finger(f)
+}
+
+func (p *probe) wait(d time.Duration) {
+	if p.bench.Wait != nil {
+		p.bench.Wait(p.ctx, d)
+		return
+	}
+	time.Sleep(d)
+}
+
+// powerCycle cuts the power and gives it back.
+func (p *probe) powerCycle() {
+	p.need(p.bench.PowerCycle != nil, "the bench cannot switch the power")
+	if err := p.runner.cycle(p.ctx); err != nil {
+		p.fail("power cycle: %v", err)
+	}
+}
+
+// dirty has the stage set up anew before the next case.
+func (p *probe) dirty() { p.runner.stage = 0 }
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b)
+	return b
+}
+
+func sum(b []byte) []byte {
+	h := sha256.Sum256(b)
+	return h[:]
+}
+
+// gone is what set takes for "leave it out".
+type gone struct{}
+
+// An edit changes one member of a request.
+type edit struct {
+	value any
+	path  []any
+}
+
+func set(value any, path ...any) edit { return edit{value, path} }
+
+func drop(path ...any) edit { return edit{gone{}, path} }
+
+// edited returns a copy of v with changes.
+func edited(v m, edits ...edit) m {
+	for _, e := range edits {
+		v = change(v, e.value, e.path).(m)
+	}
+	return v
+}
+
+func change(v, element any, path []any) any {
+	if len(path) == 0 {
+		return element
+	}
+	switch v := v.(type) {
+	case m:
+		c := maps.Clone(v)
+		c[path[0]] = change(v[path[0]], element, path[1:])
+		if c[path[0]] == (gone{}) {
+			delete(c, path[0])
+		}
+		return c
+	case []any:
+		c := slices.Clone(v)
+		i := path[0].(int)
+		c[i] = change(v[i], element, path[1:])
+		return c
+	case nil:
+		return change(m{}, element, path)
+	}
+	panic("conformance: no such path")
+}
+
+// num is an integer of a reply, or -1.
+func num(v any) int64 {
+	if n, ok := v.(int64); ok {
+		return n
+	}
+	return -1
+}
+
+func blob(v any) []byte {
+	b, _ := v.([]byte)
+	return b
+}
+
+func asMap(v any) m {
+	b, _ := v.(m)
+	return b
+}
+
+func list(v any) []any {
+	l, _ := v.([]any)
+	return l
+}
+
+// flip returns b with one bit changed.
+func flip(b []byte) []byte {
+	c := bytes.Clone(b)
+	c[len(c)/2] ^= 1
+	return c
+}
+
+func be32(b []byte) uint32 { return binary.BigEndian.Uint32(b) }

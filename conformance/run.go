@@ -1,0 +1,237 @@
+package conformance
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fidokey/fidokey/transport/nfc"
+)
+
+// A Selection says which cases run and who hears of their results.
+type Selection struct {
+	// Match takes a case or leaves it out; nil takes all.
+	Match func(c *Case) bool
+	// Begin is called when the key is ready for a case; nil is nobody.
+	Begin func(c *Case)
+	// Strict makes it a warning when an answer is right but not the one named
+	// first, which is the one of the simulator.
+	Strict bool
+	// Report is called for each result, the parts of a case before the case; nil
+	// is nobody.
+	Report func(r *Result)
+}
+
+// implementations has the code of the cases.
+var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
+	cbrCases, xcpCases, xhsCases, staCases,
+	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases, nfcCases, u2fCases)
+
+// Missing returns the identifiers of cases that have no implementation.
+func Missing() []string {
+	var missing []string
+	for i := range all {
+		if implementations[all[i].ID] == nil {
+			missing = append(missing, all[i].ID)
+		}
+	}
+	return missing
+}
+
+// Run runs the cases stage after stage and returns their results, the parts of a
+// case before the case. It ends early when ctx does.
+func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
+	r := &runner{bench: bench, sel: sel}
+	defer r.close()
+	for stage := stageFramed; stage <= stageReset; stage++ {
+		for i := range all {
+			if c := &all[i]; c.stage() == stage && r.selected(c) && ctx.Err() == nil {
+				r.runCase(ctx, c, "")
+			}
+		}
+	}
+	r.runVariants(ctx)
+	return r.results
+}
+
+// runVariants takes the lines of every variant that the bench can play.
+func (r *runner) runVariants(ctx context.Context) {
+	var words []string
+	for i := range all {
+		if w := all[i].variant(); w != "" && r.selected(&all[i]) && !slices.Contains(words, w) {
+			words = append(words, w)
+		}
+	}
+	for _, word := range words {
+		label := ""
+		played := r.bench.Become != nil && r.bench.Become(word) == nil
+		if played {
+			label = word
+			r.stage, r.base, r.pin = 0, nil, ""
+			r.disconnect()
+		}
+		for i := range all {
+			if c := &all[i]; c.variant() == word && r.selected(c) && ctx.Err() == nil {
+				r.runCase(ctx, c, label)
+			}
+		}
+	}
+	if r.bench.Become != nil {
+		r.disconnect()
+		r.bench.Become("")
+	}
+}
+
+func (r *runner) selected(c *Case) bool { return r.sel.Match == nil || r.sel.Match(c) }
+
+// A runner holds what is the same for all cases.
+type runner struct {
+	bench   *Bench
+	sel     Selection
+	results []Result
+
+	wire    *wire
+	card    nfc.Card    // while the key lies on a reader
+	applet  bool        // is selected
+	cid     uint32      // our channel
+	base    map[int]any // what getInfo said on the fresh key
+	info    map[int]any // what getInfo said when the case began
+	pin     string      // what we set; empty: none
+	stage   stage       // that the key is set up for; 0: none
+	serial  int         // of the run, so that each has an RP ID of its own
+	cutting bool        // the power is about to go: no answer is no fault
+}
+
+// runCase runs one case, once for each PIN/UV auth protocol where that matters.
+func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
+	f := implementations[c.ID]
+	result := Result{Case: c, Variant: variant}
+	if f == nil {
+		result.Outcome, result.Notes = NotApplicable, []string{"not implemented"}
+		r.add(result)
+		return
+	}
+	protocols := []int{0}
+	for i := 0; i < len(protocols); i++ {
+		r.serial++
+		p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocols[i]}
+		p.run(func(p *probe) {
+			r.prepare(p, variant)
+			if i == 0 && c.byProtocol() {
+				if list := p.protocols(); len(list) > 0 {
+					protocols = list
+				}
+			}
+			if p.protocol == 0 {
+				p.protocol = p.bestProtocol()
+			}
+			if r.sel.Begin != nil {
+				r.sel.Begin(c)
+			}
+			f(p)
+		})
+		p.cleanUp()
+		for _, part := range p.parts {
+			part.Variant = variant
+			r.add(part)
+		}
+		if len(protocols) > 1 {
+			r.add(Result{Case: c, Part: fmt.Sprintf("protocol%d", p.protocol), Outcome: p.outcome, Variant: variant, Notes: p.notes})
+		}
+		result.Outcome = max(result.Outcome, p.outcome)
+		result.Notes = append(result.Notes, p.notes...)
+		if p.outcome == Fail {
+			r.stage = 0
+		}
+	}
+	r.add(result)
+}
+
+func (r *runner) add(result Result) {
+	r.results = append(r.results, result)
+	if r.sel.Report != nil {
+		r.sel.Report(&result)
+	}
+}
+
+// byProtocol says whether the case differs by PIN/UV auth protocol.
+func (c *Case) byProtocol() bool {
+	switch c.Group() {
+	case "PIN", "CM", "CFG", "LB", "XHS":
+		return c.needs("P") || c.Group() == "PIN" || c.Group() == "XHS"
+	case "MC", "GA":
+		return strings.Contains(c.Title, "pinUvAuthParam") || strings.Contains(c.Title, "oken")
+	}
+	return false
+}
+
+// cleanUp ends what a case left running.
+func (p *probe) cleanUp() {
+	p.cutting = false
+	if p.bench.CutPower != nil {
+		p.bench.CutPower(0, false)
+	}
+	if p.bench.Touch != nil {
+		p.bench.Touch(TouchAlways)
+	}
+	if p.bench.Finger != nil {
+		p.bench.Finger(FingerFirst)
+	}
+	if p.wire != nil {
+		p.dropCard()
+	}
+	switch {
+	case p.wire != nil && p.wire.dead != nil:
+		p.disconnect()
+		p.dirty()
+	case p.wire != nil && p.outcome == Fail:
+		p.wire.send(p.cid, hidCancel, nil)
+		p.wire.drain()
+		p.disconnect()
+	}
+}
+
+var errNoDoor = errors.New("conformance: the bench has neither a HID port nor a card reader")
+
+// connect opens the doors and a channel.
+func (r *runner) connect() error {
+	if r.wire == nil && r.bench.Port != nil {
+		port, err := r.bench.Port()
+		if err != nil {
+			return err
+		}
+		r.wire = newWire(port)
+		nonce := random(8)
+		r.wire.send(broadcast, hidInit, nonce)
+		in := r.wire.message(answerTime)
+		if in == nil || in.cmd != hidInit || len(in.payload) < 12 {
+			return fmt.Errorf("conformance: INIT: %v", in)
+		}
+		r.cid = binary.BigEndian.Uint32(in.payload[8:])
+	}
+	if r.wire == nil && r.bench.Card == nil {
+		return errNoDoor
+	}
+	return nil
+}
+
+func (r *runner) disconnect() {
+	if r.wire != nil {
+		r.wire.port.Close()
+		r.wire = nil
+	}
+	r.dropCard()
+}
+
+func (r *runner) close() { r.disconnect() }
+
+func (r *runner) cycle(ctx context.Context) error {
+	r.disconnect()
+	if err := r.bench.PowerCycle(ctx); err != nil {
+		return err
+	}
+	return r.connect()
+}

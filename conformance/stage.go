@@ -1,0 +1,157 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+)
+
+// A stage is a state of the key that a number of cases start from. Stages that
+// shut one another out are taken one after the other.
+type stage int
+
+const (
+	stageFramed   stage = iota + 1 // as it comes: framing, then getInfo, then all that needs no PIN
+	stageAlwaysUV                  // alwaysUv on, no PIN
+	stagePIN                       // PIN set
+	stageEP                        // PIN set, enterprise attestation on
+	stagePINUV                     // PIN set, alwaysUv on, no finger
+	stageRPList                    // PIN set, the RP ID rplistRPID may see the minimum PIN length
+	stagePolicy                    // PIN set; cases force a change and raise the minimum
+	stageFinger                    // PIN set, finger enrolled by the cases that need one
+	stageLockOut                   // PIN set, and locked by the cases
+	stageReset                     // each case starts from a reset key
+	stageNone                      // variants, which have stages of their own
+)
+
+// rplistRPID is on the list for minPinLength in stageRPList.
+const rplistRPID = "rplist.conformance.test"
+
+// variants are the words for keys that are built differently.
+var variants = []string{"no-u2f", "no-wink", "no-nfc-reset", "no-rk", "no-uv", "no-uvnotrqd", "nomcga", "no-credmgmt",
+	"no-largeblobs", "no-config", "no-ep-support", "no-minpin", "largeblob", "preview"}
+
+// variant is the word of a variant that the case asks for, or empty.
+func (c *Case) variant() string {
+	for _, w := range c.Words {
+		if slices.Contains(variants, w) {
+			return w
+		}
+	}
+	return ""
+}
+
+// stage is where the case runs.
+func (c *Case) stage() stage {
+	if c.variant() != "" {
+		return stageNone
+	}
+	return c.ownStage()
+}
+
+func (c *Case) ownStage() stage {
+	number := c.ID[strings.IndexByte(c.ID, '-')+1:]
+	switch group := c.Group(); {
+	case c.needs("R") || group == "RST":
+		return stageReset
+	case group == "PIN" && number >= "048" && number <= "055", c.ID == "STA-003":
+		return stageLockOut
+	case c.word("alwaysUv") && c.word("nopin"):
+		return stageAlwaysUV
+	case c.word("nopin"):
+		return stageFramed
+	case c.word("alwaysUv"):
+		return stagePINUV
+	case c.word("ep"):
+		return stageEP
+	case c.word("rplist"):
+		return stageRPList
+	case c.word("force"), c.word("complexity"), group == "CFG" && number >= "015" && number <= "031":
+		return stagePolicy
+	case c.word("bio"), c.needs("B"):
+		return stageFinger
+	case c.needs("P"), c.ID == "MC-078":
+		return stagePIN
+	}
+	return stageFramed
+}
+
+// prepare brings the key into the state that a case starts from.
+func (r *runner) prepare(p *probe, variant string) {
+	p.need(r.bench.Release || !p.Destructive(), "destructive, and the key is not released")
+	want := p.ownStage()
+	if r.wire != nil && r.wire.dead != nil {
+		r.disconnect()
+	}
+	if err := r.connect(); err != nil {
+		p.fail("%v", err)
+	}
+	if r.base == nil {
+		r.base = p.getInfo()
+	}
+	r.info = r.base
+	switch {
+	case p.needs("P"):
+		p.need(p.option("clientPin") != nil, "the key has no PIN")
+	case p.needs("B"):
+		p.need(p.option("bioEnroll") != nil, "the key has no fingerprint sensor")
+	}
+	p.applicable()
+	if !r.bench.Release {
+		r.info, r.pin = p.getInfo(), r.bench.PIN
+		p.need(want == stageFramed || want == stagePIN && r.pin != "", "needs a stage that a key in use cannot be put into")
+		return
+	}
+	if r.stage != want || want == stageReset || r.filling(p) {
+		r.stage = 0
+		r.enter(p, want)
+		r.stage = want
+	}
+	r.info = p.getInfo()
+}
+
+// enter resets the key and sets a stage up.
+func (r *runner) enter(p *probe, s stage) {
+	r.factoryReset(p)
+	if s == stageFramed || s == stageReset && !p.needs("P") {
+		return
+	}
+	if s == stageAlwaysUV {
+		p.need(p.option("alwaysUv") != nil, "the key has no option alwaysUv")
+		p.ok(cmdConfig, m{1: 2})
+		return
+	}
+	p.need(p.option("clientPin") != nil, "the key has no PIN")
+	p.setPIN(p.somePIN())
+	switch s {
+	case stageEP:
+		p.need(p.option("ep") != nil, "the key has no enterprise attestation")
+		p.configure(1, nil)
+	case stagePINUV:
+		p.need(p.option("alwaysUv") != nil, "the key has no option alwaysUv")
+		p.configure(2, nil)
+	case stageRPList:
+		p.need(p.option("setMinPINLength") == true && p.extension("minPinLength"), "the key has no list of RP IDs for minPinLength")
+		p.configure(3, m{2: []any{rplistRPID}})
+	}
+}
+
+// factoryReset wipes the key.
+func (r *runner) factoryReset(p *probe) {
+	p.powerCycle()
+	long := p.getInfo()[infoLongTouchForReset] == true
+	if long {
+		p.touch(TouchLong)
+	}
+	p.ok(cmdReset, nil)
+	p.touch(TouchAlways)
+	r.pin = ""
+	r.base = p.getInfo()
+	r.info = r.base
+}
+
+// filling says whether earlier cases left so many credentials that there may be
+// too little room for the next.
+func (r *runner) filling(p *probe) bool {
+	r.info = p.getInfo()
+	return num(r.info[infoRemaining]) < num(r.base[infoRemaining])/2
+}
