@@ -57,6 +57,9 @@ func (a *Authenticator) pollTouch(ctx context.Context, request u2fRequest) bool 
 		return false
 	}
 	a.dropTouch()
+	if !request.finger {
+		a.counters.touch(t.answer)
+	}
 	switch {
 	case a.config.Clock.Now().Sub(t.at) > u2fTouchLifetime || t.late:
 		return false
