@@ -42,7 +42,7 @@ func TestLiar(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				bench := newSimulated(t, simulator.DefaultProfile())
+				bench, _ := newSimulated(t, simulator.DefaultProfile())
 				open := bench.Port
 				change := func([]byte) {}
 				bench.Port = func() (hid.Port, error) {

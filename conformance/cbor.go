@@ -401,7 +401,11 @@ var cbrCases = cases{
 				if name == "prime" {
 					y = x
 				}
-				p.judged(cmdClientPIN, edited(p.agree().setPINParams(padded(p.pinOf(6))), set(x, 3, -2), set(y, 3, -3)))
+				params := p.agree().setPINParams(padded(p.pinOf(6)))
+				if p.pin != "" {
+					params = p.agree().tokenParams(p.pin)
+				}
+				p.judged(cmdClientPIN, edited(params, set(x, 3, -2), set(y, 3, -3)))
 			})
 		}
 	},

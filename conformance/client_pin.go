@@ -314,6 +314,8 @@ var pinCases = cases{
 		}
 		p.check(p.alive(t, a), "no right to getAssertion")
 		p.deadToken(t, b)
+		params := p.oldToken().mc(p.mc())
+		p.created(params, p.call(cmdMakeCredential, params))
 	},
 	"PIN-058": permissions(0, true, drop(9)),
 	"PIN-059": permissions(0, true),

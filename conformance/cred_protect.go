@@ -43,6 +43,7 @@ var xcpCases = cases{
 	},
 	"XCP-011": atLevel(2, func(p *probe, c *credential) { p.touched(cmdMakeCredential, p.mc(exclude(c.id))) }),
 	"XCP-012": atLevel(3, func(p *probe, c *credential) {
+		p.need(p.pin == "", "a PIN is set, and registration goes with a token")
 		p.register(exclude(c.id))
 	}),
 	"XCP-013": atLevel(3, func(p *probe, c *credential) {

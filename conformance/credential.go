@@ -34,7 +34,11 @@ func (p *probe) mc(edits ...edit) m {
 		3: m{"id": random(16), "name": "ada", "displayName": "Ada L."},
 		4: []any{m{"alg": es256, "type": "public-key"}},
 	}
-	return p.withToken(edited(base, edits...), permMC)
+	params := edited(base, edits...)
+	if asMap(params[7])["rk"] == true && !p.bench.Release {
+		p.need(p.pin != "" && p.option("credMgmt") == true, "a discoverable credential could not be deleted again")
+	}
+	return p.withToken(params, permMC)
 }
 
 // withToken authorizes a request where that is not what the case is about: on a
@@ -149,6 +153,9 @@ func (p *probe) created(params m, r reply) *credential {
 	c.key = &cose.Key{}
 	if err := c.key.UnmarshalCBOR(c.data.key); err != nil {
 		p.fail("public key %x: %v", c.data.key, err)
+	}
+	if asMap(params[7])["rk"] == true && !p.bench.Release {
+		p.made = append(p.made, c)
 	}
 	return c
 }

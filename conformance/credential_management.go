@@ -91,6 +91,7 @@ func (p *probe) twoCredentials() (body map[int]any) {
 
 // fillStore makes discoverable credentials until there is no room.
 func (p *probe) fillStore() (last *credential) {
+	p.released()
 	p.dirty()
 	for n := range 10000 {
 		params := p.mc(discoverable())

@@ -425,12 +425,12 @@ var hidCases = cases{
 			for j := range report {
 				report[j] = byte(noise.Uint32())
 			}
-			if i%4 == 0 { // at times on our channel, with a command
+			if i%4 == 0 && report[4] != hidCBOR && report[4] != hidMsg { // at times on our channel
 				copy(report, p.wire.first(p.cid, report[4], int(report[6])&^0x80, nil)[:7])
 			}
 			p.wire.write(report)
 			for {
-				in := p.wire.message(time.Nanosecond)
+				in := p.wire.message(time.Millisecond)
 				if in == nil {
 					break
 				}

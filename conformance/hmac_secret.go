@@ -156,7 +156,7 @@ var xhsCases = cases{
 		one, two := random(32), random(32)
 		for _, salts := range [][][]byte{{one}, {one, two}} {
 			c, out := p.secretAtCreation(salts...)
-			p.check(bytes.Equal(out, p.secrets(c, false, salts...)), "another result at assertion")
+			p.check(bytes.Equal(out, p.secrets(c, p.pin != "", salts...)), "another result at assertion")
 		}
 	},
 	"XHS-023": func(p *probe) {

@@ -60,6 +60,7 @@ func (t token) blobs(params m) m {
 
 // writing sends a fragment, with a token where a PIN is set.
 func (p *probe) writing(fragment []byte, offset, length int) reply {
+	p.released()
 	params := blobSet(fragment, offset, length)
 	if p.pin != "" {
 		params = p.token(permLBW, "").blobs(params)
@@ -137,6 +138,7 @@ var lbCases = cases{
 	},
 	"LB-013": func(p *probe) { p.judge(p.call(cmdLargeBlobs, m{1: 17, 3: 0})) },
 	"LB-014": func(p *probe) {
+		p.released()
 		a := blobArray(100)
 		p.judge(p.call(cmdLargeBlobs, blobSet(a, 0, 100)))
 		p.check(bytes.Equal(p.readArray(), a), "read back %x", p.readArray())
@@ -175,7 +177,10 @@ var lbCases = cases{
 		p.need(len(request(cmdLargeBlobs, blobSet(make([]byte, n), 0, n))) <= maxMessage, "does not fit into a message")
 		p.blobJudged(blobSet(make([]byte, n), 0, n))
 	},
-	"LB-027": blobCase(func(p *probe) m { return blobSet(flip(blobArray(100)), 0, 100) }),
+	"LB-027": blobCase(func(p *probe) m {
+		p.released()
+		return blobSet(flip(blobArray(100)), 0, 100)
+	}),
 	"LB-028": func(p *probe) {
 		a := blobArray(300)
 		p.writeIn(a, 100)

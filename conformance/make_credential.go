@@ -390,9 +390,8 @@ var mcCases = cases{
 		p.check(len(p.find(a.rp, []*credential{a, b}, false)) == 2, "not two credentials")
 	},
 	"MC-100": func(p *probe) {
-		params := p.mc()
-		a := p.created(params, p.call(cmdMakeCredential, params))
-		b := p.created(params, p.call(cmdMakeCredential, params))
+		hash, user := set(random(32), 1), set(random(16), 3, "id")
+		a, b := p.register(hash, user), p.register(hash, user)
 		p.check(!bytes.Equal(a.id, b.id) && !bytes.Equal(a.data.key, b.data.key), "the same credential twice")
 	},
 	"MC-101": mcCase(set(true, 0x7f)),

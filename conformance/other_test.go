@@ -25,7 +25,7 @@ func TestOtherKeys(t *testing.T) {
 	for name, profile := range keys {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				bench := newSimulated(t, profile)
+				bench, _ := newSimulated(t, profile)
 				bench.Become, bench.Endurance = nil, 20
 				count := map[conformance.Outcome]int{}
 				conformance.Run(t.Context(), bench, conformance.Selection{Report: func(r *conformance.Result) {

@@ -94,15 +94,16 @@ type runner struct {
 	results []Result
 
 	wire    *wire
-	card    nfc.Card    // while the key lies on a reader
-	applet  bool        // is selected
-	cid     uint32      // our channel
-	base    map[int]any // what getInfo said on the fresh key
-	info    map[int]any // what getInfo said when the case began
-	pin     string      // what we set; empty: none
-	stage   stage       // that the key is set up for; 0: none
-	serial  int         // of the run, so that each has an RP ID of its own
-	cutting bool        // the power is about to go: no answer is no fault
+	card    nfc.Card      // while the key lies on a reader
+	applet  bool          // is selected
+	cid     uint32        // our channel
+	base    map[int]any   // what getInfo said on the fresh key
+	info    map[int]any   // what getInfo said when the case began
+	pin     string        // what we set; empty: none
+	stage   stage         // that the key is set up for; 0: none
+	made    []*credential // discoverable, on a key in use
+	serial  int           // of the run, so that each has an RP ID of its own
+	cutting bool          // the power is about to go: no answer is no fault
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
@@ -136,6 +137,9 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 		p.cleanUp()
 		for _, part := range p.parts {
 			part.Variant = variant
+			if len(protocols) > 1 {
+				part.Part = fmt.Sprintf("protocol%d.%s", p.protocol, part.Part)
+			}
 			r.add(part)
 		}
 		if len(protocols) > 1 {
@@ -168,7 +172,8 @@ func (c *Case) byProtocol() bool {
 	return false
 }
 
-// cleanUp ends what a case left running.
+// cleanUp ends what a case left running. On a key in use it deletes the
+// discoverable credentials.
 func (p *probe) cleanUp() {
 	p.cutting = false
 	if p.bench.CutPower != nil {
@@ -179,6 +184,15 @@ func (p *probe) cleanUp() {
 	}
 	if p.bench.Finger != nil {
 		p.bench.Finger(FingerFirst)
+	}
+	if made := p.made; len(made) > 0 {
+		p.made = nil
+		p.run(func(p *probe) {
+			for _, c := range made {
+				params := p.token(permCM, "").manage(6, m{2: descriptor(c.id)})
+				p.want(p.call(cmdCredentialManagement, params), success, eNoCredentials)
+			}
+		})
 	}
 	switch {
 	case p.wire != nil && p.runner.card != nil: // off the reader, back to USB

@@ -28,14 +28,15 @@ type simulated struct {
 	key     *simulator.Authenticator
 	port    *simulator.Port
 
-	mu     sync.Mutex
-	touch  conformance.Touch
-	finger conformance.Finger
+	mu      sync.Mutex
+	touch   conformance.Touch
+	changed chan struct{} // closed when touch does
+	finger  conformance.Finger
 }
 
 // newSimulated returns a new key of a profile and the bench that it is on.
-func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
-	s := &simulated{t: t, profile: own}
+func newSimulated(t *testing.T, own *simulator.Profile) (*conformance.Bench, *simulated) {
+	s := &simulated{t: t, profile: own, changed: make(chan struct{})}
 	s.store = &cutStorage{Storage: simulator.NewMemory()}
 	s.plugIn()
 	t.Cleanup(s.unplug)
@@ -53,6 +54,8 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.touch = touch
+			close(s.changed)
+			s.changed = make(chan struct{})
 		},
 		Finger: func(finger conformance.Finger) {
 			s.mu.Lock()
@@ -87,7 +90,7 @@ func newSimulated(t *testing.T, own *simulator.Profile) *conformance.Bench {
 	if slices.Contains(own.GetInfo.Transports, "nfc") {
 		bench.Card = func() (nfc.Card, error) { return simulator.NewCard(s.key), nil }
 	}
-	return bench
+	return bench, s
 }
 
 func (s *simulated) plugIn() {
@@ -106,31 +109,32 @@ func (s *simulated) unplug() {
 	s.key.Close()
 }
 
-// presence is the person.
+// presence is the person, who takes a moment, and may change their mind.
 func (s *simulated) presence(ctx context.Context, _ simulator.PresenceRequest) simulator.Presence {
-	s.mu.Lock()
-	touch := s.touch
-	if touch == conformance.TouchOnce {
-		s.touch = conformance.TouchNever
-	}
-	s.mu.Unlock()
-	switch touch {
-	case conformance.TouchNever:
-		<-ctx.Done()
-		return simulator.PresenceNone
-	case conformance.TouchDecline:
-		time.Sleep(20 * time.Millisecond)
-		return simulator.PresenceDeclined
-	}
-	answer := simulator.PresenceTouched
-	if touch == conformance.TouchLong {
-		answer = simulator.PresenceLongTouch
-	}
-	select {
-	case <-time.After(20 * time.Millisecond):
-		return answer
-	case <-ctx.Done():
-		return simulator.PresenceNone
+	for {
+		s.mu.Lock()
+		touch, changed := s.touch, s.changed
+		if touch == conformance.TouchOnce {
+			s.touch = conformance.TouchNever
+		}
+		s.mu.Unlock()
+		var moment <-chan time.Time
+		if touch != conformance.TouchNever {
+			moment = time.After(20 * time.Millisecond)
+		}
+		select {
+		case <-ctx.Done():
+			return simulator.PresenceNone
+		case <-changed:
+		case <-moment:
+			switch touch {
+			case conformance.TouchDecline:
+				return simulator.PresenceDeclined
+			case conformance.TouchLong:
+				return simulator.PresenceLongTouch
+			}
+			return simulator.PresenceTouched
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func (r *runner) prepare(p *probe, variant string) {
 	if !r.bench.Release {
 		r.info, r.pin = p.getInfo(), r.bench.PIN
 		p.need(want == stageFramed || want == stagePIN && r.pin != "", "needs a stage that a key in use cannot be put into")
+		set := p.option("clientPin") == true
+		p.need(!set || r.pin != "" || p.Group() == "HID" || p.Group() == "INF", "the PIN is not known")
+		p.need(!set || !p.word("nopin"), "a PIN is set")
 		return
 	}
 	if r.stage != want || want == stageReset || r.filling(p) {
@@ -165,3 +168,6 @@ func (r *runner) filling(p *probe) bool {
 	r.info = p.getInfo()
 	return num(r.info[infoRemaining]) < num(r.base[infoRemaining])/2
 }
+
+// released ends a case that would change a key in use for good.
+func (p *probe) released() { p.need(p.bench.Release, "would change a key that is in use") }

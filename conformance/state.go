@@ -219,6 +219,7 @@ var staCases = cases{
 		p.echoed(b, []byte("b"))
 	},
 	"STA-013": func(p *probe) {
+		p.released()
 		p.dirty()
 		if p.option("authnrCfg") == true {
 			if p.option("setMinPINLength") == true {

@@ -1,0 +1,67 @@
+package conformance_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/fidokey/fidokey/conformance"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/simulator"
+)
+
+// TestKeyInUse runs what may run on a key that is not released, and looks
+// whether the key is as before.
+func TestKeyInUse(t *testing.T) {
+	for name, code := range map[string]string{"with PIN": "271828", "PIN not told": "", "no PIN": ""} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				bench, key := newSimulated(t, simulator.Full23())
+				bench.Release, bench.Become, bench.CutPower = false, nil, nil
+				bench.PIN, bench.Endurance = code, 20
+				if name != "no PIN" {
+					info := key.info(t)
+					if err := pin.Set(t.Context(), key.key, info, []byte("271828")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				before := key.info(t)
+				count := map[conformance.Outcome]int{}
+				conformance.Run(t.Context(), bench, conformance.Selection{Report: func(r *conformance.Result) {
+					if r.Outcome == conformance.Fail {
+						t.Error(r)
+					}
+					if r.Part == "" {
+						count[r.Outcome]++
+					}
+				}})
+				t.Log(count)
+				after := key.info(t)
+				if *before.RemainingDiscoverableCredentials != *after.RemainingDiscoverableCredentials ||
+					!reflect.DeepEqual(before.Options, after.Options) || *before.MinPINLength != *after.MinPINLength ||
+					*before.ForcePINChange != *after.ForcePINChange {
+					t.Errorf("getInfo before\n%+v\nand after\n%+v", before, after)
+				}
+				retries, err := pin.GetRetries(t.Context(), key.key)
+				if err != nil || retries.Left != 8 {
+					t.Errorf("%v, %v", retries, err)
+				}
+				if name == "no PIN" {
+					return
+				}
+				if err := pin.Change(t.Context(), key.key, after, []byte("271828"), []byte("314159")); err != nil {
+					t.Errorf("the PIN has changed: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func (s *simulated) info(t *testing.T) *ctap2.GetInfoResponse {
+	t.Helper()
+	info, err := ctap2.Do(t.Context(), s.key, ctap2.GetInfo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
