@@ -11,64 +11,6 @@ import (
 	"github.com/fidokey/fidokey/transport"
 )
 
-// Sizes in bytes, times and limits of CTAPHID (CTAP 2.1, section 11.2).
-const (
-	hidReportSize = 64
-	hidFirstData  = hidReportSize - 7              // data in an initialization packet
-	hidNextData   = hidReportSize - 5              // data in a continuation packet
-	hidMaxMessage = hidFirstData + 128*hidNextData // 7609: sequence numbers end at 7F
-
-	hidTimeout   = 500 * time.Millisecond // for the next packet of a message
-	hidKeepalive = 75 * time.Millisecond  // between two keepalives; the limit is 100 ms
-	hidMaxLock   = 10                     // seconds
-	hidChannels  = 256                    // open at a time; past that the longest unused is forgotten
-
-	hidBroadcast = uint32(0xffffffff) // the channel on which INIT asks for a channel
-	hidInitBit   = byte(0x80)         // tells initialization from continuation packets
-)
-
-// A hidCommand is a CTAPHID command without the initialization bit (section
-// 11.2.9).
-type hidCommand byte
-
-const (
-	hidPing      hidCommand = 0x01
-	hidMsg       hidCommand = 0x03
-	hidLock      hidCommand = 0x04
-	hidInit      hidCommand = 0x06
-	hidWink      hidCommand = 0x08
-	hidCBOR      hidCommand = 0x10
-	hidCancel    hidCommand = 0x11
-	hidKeepAlive hidCommand = 0x3b
-	hidError     hidCommand = 0x3f
-)
-
-// A hidFault is the payload of an ERROR message (section 11.2.9.1.6).
-type hidFault byte
-
-const (
-	hidNoFault        hidFault = 0x00
-	hidInvalidCommand hidFault = 0x01
-	hidInvalidPar     hidFault = 0x02
-	hidInvalidLength  hidFault = 0x03
-	hidInvalidSeq     hidFault = 0x04
-	hidMessageTimeout hidFault = 0x05
-	hidChannelBusy    hidFault = 0x06
-	hidInvalidChannel hidFault = 0x0b
-	hidOther          hidFault = 0x7f
-)
-
-// What INIT answers about the device (section 11.2.9.1.3).
-const (
-	hidProtocol = 2
-
-	capabilityWink = 0x01
-	capabilityCBOR = 0x04
-	capabilityNMSG = 0x08 // no MSG: no U2F
-)
-
-var hidFirmware = [3]byte{1, 0, 0} // major, minor, build
-
 // A processor is the part of an [Authenticator] that HID needs: exchange answers
 // one CTAP2 message, with status 0x2D once ctx has ended, and message one of U2F.
 type processor interface {
@@ -251,32 +193,6 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 	}
 }
 
-// check says whether a key takes a message of this command with size bytes.
-func (c hidCommand) check(size int, traits hidTraits) hidFault {
-	known, ok, capabilities := true, false, traits.capabilities
-	switch c {
-	case hidPing:
-		ok = true
-	case hidMsg:
-		known, ok = capabilities&capabilityNMSG == 0, size > 0
-	case hidCBOR:
-		known, ok = capabilities&capabilityCBOR != 0, size > 0
-	case hidLock:
-		ok = size == 1
-	case hidWink:
-		known, ok = capabilities&capabilityWink != 0, size == 0
-	default:
-		known = false
-	}
-	if !known {
-		return hidInvalidCommand
-	}
-	if !ok || size > traits.maxMessage() {
-		return hidInvalidLength
-	}
-	return hidNoFault
-}
-
 // proceed takes a continuation packet. One that continues nothing is ignored.
 func (h *HID) proceed(cid uint32, seq byte, data []byte) {
 	switch {
@@ -315,75 +231,6 @@ func (h *HID) add(data []byte) {
 	case hidLock:
 		h.lock(cid, msg[0])
 	}
-}
-
-// init answers INIT, which is taken at any time and from everybody (section
-// 11.2.9.1.3). On the broadcast channel it allocates a channel and disturbs no
-// other; on a channel it drops what that channel was doing. A channel never
-// handed out counts as allocated from then on, as with most keys.
-func (h *HID) init(cid uint32, size int, nonce []byte) {
-	if size != 8 {
-		h.fail(cid, hidInvalidLength)
-		return
-	}
-	channel := cid
-	switch cid {
-	case hidBroadcast:
-		channel = h.allocate()
-	case h.cid:
-		h.idle()
-	}
-	if channel == h.lockOwner {
-		h.lockOwner = 0
-	}
-	h.use(channel)
-
-	msg := append(make([]byte, 0, 17), nonce[:8]...)
-	msg = binary.BigEndian.AppendUint32(msg, channel)
-	msg = append(msg, hidProtocol, hidFirmware[0], hidFirmware[1], hidFirmware[2], h.traits().claimed)
-	h.reply(cid, hidInit, msg)
-}
-
-// allocate returns a channel number that is not in use.
-func (h *HID) allocate() uint32 {
-	for {
-		h.last++
-		if h.last != 0 && h.last != hidBroadcast && !slices.Contains(h.channels, h.last) {
-			return h.last
-		}
-	}
-}
-
-// use puts a channel at the head of those allocated.
-func (h *HID) use(cid uint32) {
-	i := slices.Index(h.channels, cid)
-	if i < 0 {
-		if len(h.channels) < hidChannels {
-			h.channels = append(h.channels, cid)
-		}
-		i = len(h.channels) - 1
-	}
-	copy(h.channels[1:i+1], h.channels[:i])
-	h.channels[0] = cid
-}
-
-// lock reserves the device for a channel, or releases it (section 11.2.9.2.2).
-func (h *HID) lock(cid uint32, seconds byte) {
-	switch {
-	case seconds > hidMaxLock:
-		h.fail(cid, hidInvalidPar)
-		return
-	case seconds > 0:
-		h.lockOwner, h.lockUntil = cid, h.clock.Now().Add(time.Duration(seconds)*time.Second)
-	default:
-		h.lockOwner = 0
-	}
-	h.reply(cid, hidLock, nil)
-}
-
-// lockedFor says whether another channel than cid holds the lock.
-func (h *HID) lockedFor(cid uint32) bool {
-	return h.lockOwner != 0 && h.lockOwner != cid && h.clock.Now().Before(h.lockUntil)
 }
 
 // process gives the complete message to the authenticator, in a goroutine that

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/fidokey/fidokey/cose"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
+	"github.com/fidokey/fidokey/transport/hid"
+)
+
+// BenchmarkUDP is one client process before the UDP door of a simulator in a
+// process of its own, which is touched at once.
+func BenchmarkUDP(b *testing.B) {
+	cmd := exec.Command("fidokey", "simulator", "run", "--json", "--udp=0", "--state", inMemory, "--touch", "0")
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Signal(os.Interrupt)
+	var ready struct{ Door, Status, Address string }
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err != nil || json.Unmarshal(line, &ready) != nil || ready.Address == "" {
+		b.Fatalf("the simulator says %q, %v", line, err)
+	}
+	port, err := hid.DialUDP(ready.Address, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dev, err := hid.Open(b.Context(), port)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dev.Close()
+
+	hash := sha256.Sum256(nil)
+	create := ctap2.MakeCredential{
+		ClientDataHash:   hash[:],
+		RP:               ctap2.RP{ID: "example.com"},
+		User:             ctap2.User{ID: []byte{1}, Name: "alice"},
+		PubKeyCredParams: []ctap2.CredentialParameters{{Algorithm: cose.ES256, Type: ctap2.PublicKeyType}},
+	}
+	made, err := ctap2.Do(b.Context(), dev, create)
+	if err != nil {
+		b.Fatal(err)
+	}
+	data, err := ctap2.ParseAuthenticatorData(made.AuthData)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("ping 57 bytes", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := dev.Ping(b.Context(), make([]byte, 57)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSecond(b)
+	})
+	benchmarkCommand(b, dev, "getInfo", ctap2.GetInfo{})
+	benchmarkCommand(b, dev, "makeCredential", create)
+	benchmarkCommand(b, dev, "getAssertion", ctap2.GetAssertion{
+		RPID: "example.com", ClientDataHash: hash[:],
+		AllowList: []ctap2.Descriptor{{ID: data.Credential.ID, Type: ctap2.PublicKeyType}},
+	})
+}
+
+func benchmarkCommand[R any](b *testing.B, dev transport.Device, name string, req ctap2.Request[R]) {
+	b.Run(name, func(b *testing.B) {
+		for b.Loop() {
+			if _, err := ctap2.Do(b.Context(), dev, req); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSecond(b)
+	})
+}
+
+func perSecond(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s") }
