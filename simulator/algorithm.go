@@ -52,12 +52,17 @@ func deriveKey(alg cose.Algorithm, seed []byte) (signingKey, error) {
 	return derive(alg, seed)
 }
 
-// newSeed makes a private key. On P-256 the seed is the private scalar.
-func (a *Authenticator) newSeed(alg cose.Algorithm) ([]byte, error) {
-	if alg == cose.ES256 || alg == cose.ESP256 {
-		return a.randomScalar(elliptic.P256())
+// newKey makes a private key. On P-256 the seed is the private scalar.
+func (a *Authenticator) newKey(k *keyMaterial) (err error) {
+	if k.Algorithm == cose.ES256 || k.Algorithm == cose.ESP256 {
+		var key *ecdsa.PrivateKey
+		if k.Seed, key, err = a.randomP256(); err == nil {
+			k.derived = standardKey{k.Algorithm, key}
+		}
+		return err
 	}
-	return a.random(seedSize)
+	k.Seed, err = a.random(seedSize)
+	return err
 }
 
 // seedStream is the endless bytes that a seed stands for, under a label.

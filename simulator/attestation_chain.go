@@ -55,11 +55,25 @@ func (a *Authenticator) attestationKey(who string) (*attestationKey, error) {
 			return key, nil
 		}
 	}
+	name := attestationName{who, a.profile.GetInfo.AAGUID}
+	if key := a.state.attestationKeys[name]; key != nil {
+		return key, nil
+	}
 	seed, err := a.attestationSeed()
 	if err != nil {
 		return nil, err
 	}
-	return generateAttestation(seed, who, a.profile.GetInfo.AAGUID)
+	key, err := generateAttestation(seed, who, name.aaguid)
+	if err == nil {
+		a.state.attestationKeys[name] = key
+	}
+	return key, err
+}
+
+// An attestationName tells the keys of one seed apart.
+type attestationName struct {
+	who    string
+	aaguid ctap2.AAGUID
 }
 
 func (k *AttestationKey) use() (*attestationKey, error) {
@@ -80,8 +94,13 @@ func (k *AttestationKey) use() (*attestationKey, error) {
 	return &attestationKey{standardKey{alg, k.Signer}, k.Chain}, nil
 }
 
-// attestationSeed is where the generated chain comes from. It is drawn once, and
-// outlives a reset.
+// needsCertificates reports whether the key shows some, sooner or later.
+func (p *Profile) needsCertificates() bool {
+	return p.Attestation == AttestationChain || p.hasU2F() || p.supports(ctap2.OptionEP)
+}
+
+// attestationSeed is where the generated chain comes from. It is drawn at the
+// first start that needs it, and outlives a reset.
 func (a *Authenticator) attestationSeed() ([]byte, error) {
 	if seed := a.state.attestation; seed != nil {
 		return seed, nil

@@ -166,7 +166,7 @@ func (c *Card) execute(ctx context.Context, cmd commandAPDU) (answer []byte, sw 
 		return c.selectApplet(ctx, cmd)
 	}
 	switch {
-	case !c.selected:
+	case !c.selected, c.key.Profile().Quirks.CardUnusable:
 		return nil, swConditions, nil
 	case class != claISO && class != claCTAP:
 		return nil, swWrongClass, nil
@@ -234,7 +234,7 @@ func (c *Card) selectApplet(ctx context.Context, cmd commandAPDU) ([]byte, statu
 		return nil, 0, err
 	}
 	c.selected = true
-	if c.key.profile.hasU2F() {
+	if p := c.key.Profile(); p.hasU2F() || p.Quirks.SelectSaysU2F {
 		return []byte(ctap2.VersionU2F), swOK, nil
 	}
 	return []byte(ctap2.VersionFIDO20), swOK, nil
@@ -244,6 +244,7 @@ func (c *Card) selectApplet(ctx context.Context, cmd commandAPDU) ([]byte, statu
 func (c *Card) forgetSeries(ctx context.Context) error {
 	_, err := c.key.inTurn(ctx, func(ctx context.Context) []byte {
 		c.key.newCall(ctx, c.origin())
+		c.key.session.series = nil
 		return nil
 	})
 	return err

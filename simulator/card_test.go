@@ -28,7 +28,7 @@ type reader struct {
 
 func newReader(t *testing.T, options ...func(*simulator.Config)) *reader {
 	t.Helper()
-	k := newKey(t, append([]func(*simulator.Config){extended()}, options...)...)
+	k := newKey(t, append([]func(*simulator.Config){full23()}, options...)...)
 	r := &reader{k, simulator.NewCard(k.Authenticator)}
 	t.Cleanup(func() { r.card.Close() })
 	return r
@@ -161,7 +161,7 @@ func TestCardGetResponse(t *testing.T) {
 	if sw != 0x6100 || len(answer) != 10 {
 		t.Fatalf("%d bytes, SW %04x", len(answer), sw)
 	}
-	for _, le := range []byte{16, 0, 200} {
+	for _, le := range []byte{16, 0, 200, 0, 0} {
 		class := byte(0x80) // which some platforms use
 		if le == 16 {
 			class = 0

@@ -158,13 +158,17 @@ func TestSetMinPINLength(t *testing.T) {
 		{"CFG-018 far above it", m{1: uint64(1) << 40}, pinPolicyViolation},
 		{"CFG-022 forceChangePin without a PIN", m{1: 7, 3: true}, pinNotSet},
 		{"CFG-029 lower, and forceChangePin without a PIN", m{1: 5, 3: true}, pinPolicyViolation},
-		{"CFG-028 RP IDs without the extension", m{1: 7, 2: []any{testRP}}, invalidParameter},
-		{"CFG-028 before PIN_NOT_SET", m{2: []any{}, 3: true}, invalidParameter},
 	} {
 		k.refuses(c.want, config, m{1: 3, 2: c.params})
 		if length(k) != uint64(6) || forced(k) != false {
 			t.Errorf("%s: something was applied", c.name)
 		}
+	}
+	plain := newKey(t, full23(func(p *simulator.Profile) { p.GetInfo.Extensions = nil })) // CFG-028
+	plain.refuses(invalidParameter, config, m{1: 3, 2: m{1: 7, 2: []any{testRP}}})
+	plain.refuses(invalidParameter, config, m{1: 3, 2: m{2: []any{}, 3: true}}) // before PIN_NOT_SET
+	if length(plain) != uint64(4) {
+		t.Error("CFG-028: something was applied")
 	}
 	k.refuses(pinPolicyViolation, clientPIN, k.agree(2).setPINParams(padded("12345")))
 	k.setPIN("123456")
@@ -219,6 +223,18 @@ func TestForcedPINChange(t *testing.T) {
 			}
 			k.ok(clientPIN, k.agree(2).changePINParams("56789", "56789")) // PIN-040
 		})
+	}
+}
+
+// TestForcePINChangeUnlisted: a profile need not list the member.
+func TestForcePINChangeUnlisted(t *testing.T) {
+	k := manager(t, full23(func(p *simulator.Profile) { p.GetInfo.ForcePINChange = nil }))
+	if forced, present := k.ok(getInfo, nil)[0x0c]; present {
+		t.Errorf("forcePINChange %v", forced)
+	}
+	k.configure(3, m{3: true})
+	if forced := k.ok(getInfo, nil)[0x0c]; forced != true {
+		t.Errorf("forcePINChange %v, want true", forced)
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 // Counts say what a key was asked and how often.
 type Counts struct {
 	// Commands has two hexadecimal digits of the command, and for commands with
-	// subcommands two of these: "06.09".
+	// subcommands two of these: "06.09". Instructions of U2F are "u2f.02".
 	Commands map[string]uint64 `json:"commands"`
 	// Statuses has the status byte behind the command: "01 2e".
 	Statuses map[string]uint64 `json:"statuses"`
-	// Touches has what the person did: "touched", "declined" or "none".
+	// Touches has what the person did: "touched", "long", "declined" or "none".
 	Touches map[string]uint64 `json:"touches"`
 	// Faults has the kinds of faults that took effect.
 	Faults map[string]uint64 `json:"faults"`
@@ -67,6 +67,15 @@ func (c *counters) command(msg, answer []byte) {
 	if len(answer) > 0 {
 		c.now.Statuses[fmt.Sprintf("%s %02x", name, answer[0])]++
 	}
+}
+
+// u2f counts a U2F command as one of CTAP2: "u2f.02".
+func (c *counters) u2f(ins byte, sw statusWord) {
+	name := fmt.Sprintf("u2f.%02x", ins)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now.Commands[name]++
+	c.now.Statuses[fmt.Sprintf("%s %04x", name, uint16(sw))]++
 }
 
 func (c *counters) touch(p Presence) {

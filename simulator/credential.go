@@ -22,6 +22,20 @@ type keyMaterial struct {
 	CredRandomWithUV    []byte `cbor:"4,keyasint,omitempty"`
 	CredRandomWithoutUV []byte `cbor:"5,keyasint,omitempty"`
 	ThirdPartyPayment   bool   `cbor:"11,keyasint,omitempty"`
+
+	derived signingKey // of Algorithm and Seed, as soon as it was needed
+}
+
+// key returns the private key. It is derived once; commands take turns.
+func (k *keyMaterial) key() (signingKey, error) {
+	if k.derived == nil {
+		key, err := deriveKey(k.Algorithm, k.Seed)
+		if err != nil {
+			return nil, err
+		}
+		k.derived = key
+	}
+	return k.derived, nil
 }
 
 // A credential is never changed; a new version takes its place.
@@ -78,19 +92,18 @@ func (a *Authenticator) newCredentialID() ([]byte, error) {
 	return nil, errNotRandom
 }
 
-// randomScalar returns a private key of a curve of 256 bits, by rejection
-// sampling: crypto/ecdsa draws no key from a source that is handed in.
-func (a *Authenticator) randomScalar(curve elliptic.Curve) ([]byte, error) {
+// randomP256 returns a private key and its scalar, by rejection sampling:
+// crypto/ecdsa draws no key from a source that is handed in.
+func (a *Authenticator) randomP256() (scalar []byte, key *ecdsa.PrivateKey, err error) {
 	for range maxDraws { // one in 2³² is out of range
-		scalar, err := a.random(32)
-		if err != nil {
-			return nil, err
+		if scalar, err = a.random(32); err != nil {
+			return nil, nil, err
 		}
-		if _, err := ecdsa.ParseRawPrivateKey(curve, scalar); err == nil {
-			return scalar, nil
+		if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), scalar); err == nil {
+			return scalar, key, nil
 		}
 	}
-	return nil, errNotRandom
+	return nil, nil, errNotRandom
 }
 
 // check reports whether there is a private key. It derives none that takes long.
@@ -104,7 +117,7 @@ func (k *keyMaterial) check() error {
 
 // publicKey returns the COSE_Key.
 func (k *keyMaterial) publicKey() (*cose.Key, error) {
-	key, err := deriveKey(k.Algorithm, k.Seed)
+	key, err := k.key()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +135,7 @@ func (k *keyMaterial) publicPoint() ([]byte, error) {
 
 // sign signs a message.
 func (k *keyMaterial) sign(message []byte) ([]byte, error) {
-	key, err := deriveKey(k.Algorithm, k.Seed)
+	key, err := k.key()
 	if err != nil {
 		return nil, err
 	}

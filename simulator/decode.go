@@ -54,11 +54,26 @@ type members struct {
 
 // at returns the member with an integer or text key.
 func (m members) at(key any) item {
-	encoded, err := ctapcbor.Marshal(key)
-	if err != nil {
-		panic(err) // the keys are literals
+	var space [maxKeySize]byte
+	return item{raw: m.byKey[string(appendKey(space[:0], key))], fault: m.fault}
+}
+
+// maxKeySize is more than the longest key that at is called with.
+const maxKeySize = 32
+
+// appendKey encodes a key, which is a literal in our code: an integer from -24 to
+// 23, or a text of less than 24 bytes.
+func appendKey(b []byte, key any) []byte {
+	switch key := key.(type) {
+	case int:
+		if key < 0 {
+			return append(b, majorNegative<<5|byte(-1-key))
+		}
+		return append(b, majorUint<<5|byte(key))
+	case string:
+		return append(append(b, majorText<<5|byte(len(key))), key...)
 	}
-	return item{raw: m.byKey[string(encoded)], fault: m.fault}
+	panic("simulator: a member is named by an int or a string")
 }
 
 // must is at, and notes MISSING_PARAMETER when the member is not there.

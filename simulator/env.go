@@ -37,13 +37,15 @@ const (
 	PresenceLongTouch                 // touched it for 5 s or more; does for any touch
 )
 
-// String returns "touched", "declined" or "none".
+// String returns "touched", "declined", "long" or "none".
 func (p Presence) String() string {
 	switch p {
 	case PresenceTouched:
 		return "touched"
 	case PresenceDeclined:
 		return "declined"
+	case PresenceLongTouch:
+		return "long"
 	}
 	return "none"
 }
@@ -60,6 +62,7 @@ type PresenceRequest struct {
 type FingerRequest struct {
 	Command ctap2.Command
 	RPID    string // empty for commands that concern no relying party
+	U2F     bool   // see PresenceRequest
 }
 
 // A Sample is what the fingerprint sensor saw.

@@ -40,6 +40,7 @@ type assertion struct {
 	rpIDHash       rpIDHash
 	clientDataHash []byte
 	flags          ctap2.Flags
+	finger         bool // has set the flag UV
 	extensions     []assertionInput
 	listed         bool // there is an allowList
 	showUser       bool
@@ -84,7 +85,7 @@ func (a *Authenticator) getAssertion(c *call, req *getAssertionRequest) (*ctap2.
 	if err != nil {
 		return nil, err
 	}
-	if verified.uv() {
+	if s.finger = verified.finger; verified.uv() {
 		s.flags |= ctap2.FlagUV
 	}
 	// 7. Locate the credentials.

@@ -59,21 +59,22 @@ func TestGetInfoFull23(t *testing.T) {
 	got := k.ok(getInfo, nil)
 	want := map[int]any{
 		1: []any{"FIDO_2_0", "FIDO_2_1", "FIDO_2_3", "U2F_V2"},
+		2: []any{"credBlob", "credProtect", "hmac-secret", "hmac-secret-mc", "largeBlobKey", "minPinLength",
+			"pinComplexityPolicy", "thirdPartyPayment", "uvm"},
 		4: m{"rk": true, "up": true, "plat": false, "credMgmt": true, "clientPin": false, "pinUvAuthToken": true,
 			"makeCredUvNotRqd": true, "uv": false, "ep": false, "bioEnroll": false, "uvBioEnroll": true,
 			"authnrCfg": true, "uvAcfg": true, "perCredMgmtRO": true, "setMinPINLength": true, "alwaysUv": false,
 			"largeBlobs": true},
-		2: []any{"credBlob", "credProtect", "hmac-secret", "hmac-secret-mc", "largeBlobKey", "minPinLength",
-			"pinComplexityPolicy", "thirdPartyPayment", "uvm"},
 		9:    []any{"usb", "nfc"},
-		0x0b: uint64(4096),
-		0x0f: uint64(64),
 		0x0c: false, // INF-030
 		0x0d: uint64(4),
+		0x0b: uint64(4096),
+		0x0f: uint64(64),
 		0x10: uint64(8),
 		0x11: uint64(3),
 		0x12: uint64(2),
 		0x15: []any{uint64(0x6669646f6b657900)},
+		0x16: []any{"packed", "fido-u2f"},
 		0x17: uint64(0),
 		0x18: false,
 		0x1a: []any{"usb", "nfc"}, // INF-041

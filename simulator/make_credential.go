@@ -102,7 +102,7 @@ func (a *Authenticator) makeCredential(c *call, req *makeCredentialRequest) (*ct
 	if err != nil {
 		return nil, err
 	}
-	if verified.uv() {
+	if made.finger = verified.finger; verified.uv() {
 		made.flags |= ctap2.FlagUV
 	}
 	// 12. Excluded credentials.
@@ -128,6 +128,7 @@ type creation struct {
 	rpIDHash rpIDHash
 	rk       bool
 	flags    ctap2.Flags
+	finger   bool // has set the flag UV
 	// enterprise grants an attestation that may identify the key.
 	enterprise bool
 }
@@ -146,7 +147,7 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg
-	if c.Seed, err = a.newSeed(made.alg); err != nil {
+	if err = a.newKey(&c.keyMaterial); err != nil {
 		return nil, err
 	}
 	if made.rk {
@@ -166,7 +167,6 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 	}
 	resp.LargeBlobKey = r.outputs.largeBlobKey
 	resp.UnsignedExtensionOutputs = r.outputs.unsigned
-	resp.EnterpriseAttestation = made.enterprise && resp.Format != formatNone
 	return resp, nil
 }
 

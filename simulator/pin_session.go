@@ -3,7 +3,6 @@ package simulator
 import (
 	"cmp"
 	"crypto/ecdh"
-	"crypto/elliptic"
 	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
@@ -37,11 +36,11 @@ func (a *Authenticator) pinUVAuthProtocol(number *uint64) (*pinSession, error) {
 
 // regenerate makes a new key agreement key.
 func (a *Authenticator) regenerate(p *pinSession) error {
-	scalar, err := a.randomScalar(elliptic.P256())
+	_, key, err := a.randomP256()
 	if err != nil {
 		return err
 	}
-	p.private, err = ecdh.P256().NewPrivateKey(scalar)
+	p.private, err = key.ECDH()
 	return err
 }
 

@@ -161,10 +161,10 @@ const (
 	permGA = 0x02
 	permCM = 0x04
 	permBE = 0x08
+	permLB = 0x10
 
 	permACFG = 0x20
 	permPCMR = 0x40
-	permLB   = 0x10
 )
 
 const testPIN = "1234"

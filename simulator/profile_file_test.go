@@ -70,6 +70,9 @@ func TestParseProfile(t *testing.T) {
 		{"PIN protocol of the future", head + "base: default\ngetInfo: {pinUvAuthProtocols: [9]}", "pinUvAuthProtocols 9"},
 		{"option that is not there", head + "base: default\ngetInfo: {options: {telepathy: true}}", "options telepathy"},
 		{"algorithm that is not there", head + "base: default\ngetInfo: {algorithms: [{type: public-key, alg: -65000}]}", "-65000"},
+		{"attestation by a chain", head + "base: default\nattestation: chain", ""},
+		{"attestation that is not there", head + "base: default\nattestation: hearsay", "hearsay"},
+		{"large blobs in both ways", head + "base: default\ngetInfo: {extensions: [largeBlob, largeBlobKey]}", "largeBlobKey"},
 		{"not YAML", "\t", "yaml"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

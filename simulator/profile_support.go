@@ -45,6 +45,12 @@ func (p *Profile) check() error {
 			errs = append(errs, fmt.Errorf("getInfo.pinUvAuthProtocols %d: the simulator does not have it", number))
 		}
 	}
+	if !slices.Contains([]Attestation{"", AttestationSelf, AttestationNone, AttestationChain}, p.Attestation) {
+		errs = append(errs, fmt.Errorf("attestation %q is not self, none or chain", p.Attestation))
+	}
+	if p.extension(extensionLargeBlob) && (p.extension(extensionLargeBlobKey) || p.option(ctap2.OptionLargeBlobs)) {
+		errs = append(errs, errors.New("largeBlob excludes largeBlobKey and the option largeBlobs"))
+	}
 	for _, fault := range unsupported(info) {
 		errs = append(errs, fmt.Errorf("getInfo.%s: the simulator does not have it; quirks.getInfo can claim it", fault))
 	}

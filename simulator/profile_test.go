@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -173,6 +174,29 @@ func TestPermissionsOfProfile(t *testing.T) {
 			t.Errorf("%s by finger: status %#02x, want %#02x", c.name, status, c.byFinger)
 		}
 	}
+}
+
+// TestWhichKeyNeedsTokens: where there can be no token, an empty pinUvAuthParam
+// is a mistake and not a question.
+func TestWhichKeyNeedsTokens(t *testing.T) {
+	ask := with(creation(), []byte{}, 8)
+	for _, missing := range []string{"clientPin", "pinUvAuthToken"} {
+		k := newKey(t, withProfile(withoutOptions(missing)))
+		k.refuses(pinNotSet, makeCredential, ask)
+	}
+	k := newKey(t, withProfile(withoutOptions("clientPin", "pinUvAuthToken")))
+	k.refuses(missingParameter, makeCredential, ask)
+	if k.prompted() != 0 {
+		t.Error("asked for a touch")
+	}
+}
+
+// TestUnknownPermissions is PIN-061: they are dropped, and the others count.
+func TestUnknownPermissions(t *testing.T) {
+	k := manager(t, full23())
+	k.create(k.token(2, permMC|0x80, testRP).authorize(creation()))
+	k = manager(t, full23(func(p *simulator.Profile) { p.Disputes.UnknownPermissions = ctap2.ErrUnauthorizedPermission }))
+	k.create(k.token(2, permMC, testRP).authorize(creation()))
 }
 
 // TestPINTokenOf20: without permissions a token does for everything until the

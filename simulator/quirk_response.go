@@ -50,7 +50,7 @@ func (q *Quirks) restate(msg, answer []byte) []byte {
 // changesBodies reports whether rewrite would do anything.
 func (q *Quirks) changesBodies() bool {
 	return q.GetInfo != nil || q.OmitMembers != nil || q.CutNames > 0 || q.OmitNames || q.OmitUser || q.OmitCredential ||
-		q.OmitPowerCycleState || q.OmitTotals || q.KeyAgreementAlgorithm != 0
+		q.OmitPowerCycleState || q.CorruptLargeBlobs || q.OmitTotals || q.KeyAgreementAlgorithm != 0
 }
 
 // reply is a decoded body.
@@ -72,6 +72,10 @@ func (q *Quirks) rewrite(msg, body []byte) []byte {
 		}
 	case ctap2.CommandClientPIN:
 		q.rewritePIN(r)
+	case ctap2.CommandLargeBlobs:
+		if fragment, ok := r[member(1)].([]byte); ok && q.CorruptLargeBlobs && len(fragment) > 0 {
+			fragment[len(fragment)-1] ^= 0xff
+		}
 	case ctap2.CommandGetAssertion, ctap2.CommandGetNextAssertion:
 		q.rewriteAssertion(command, msg, r)
 	case ctap2.CommandCredentialManagement, prototypeCredentialManagement:

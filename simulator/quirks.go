@@ -27,6 +27,7 @@ type Quirks struct {
 	OmitPowerCycleState   bool           `json:"omitPowerCycleState,omitempty"`   // of getPINRetries
 	OmitTotals            bool           `json:"omitTotals,omitempty"`            // totalRPs and totalCredentials
 	NoRPs                 EmptyAnswer    `json:"noRPs,omitempty"`                 // enumerateRPsBegin on an empty key
+	CorruptLargeBlobs     bool           `json:"corruptLargeBlobs,omitempty"`     // the last byte of a fragment is another
 	KeyAgreementAlgorithm cose.Algorithm `json:"keyAgreementAlgorithm,omitempty"` // in the key's COSE_Key, in place of -25
 	Statuses              []StatusQuirk  `json:"statuses,omitempty"`              // the first that fits
 
@@ -49,6 +50,13 @@ type Quirks struct {
 	TokenDiesWithOtherRP  bool     `json:"tokenDiesWithOtherRP,omitempty"`  // any request for another RP ID voids tokens
 	AllDiscoverable       bool     `json:"allDiscoverable,omitempty"`       // whatever rk says
 	ResetWindow           uint     `json:"resetWindow,omitempty"`           // seconds after power-up, in place of 10
+
+	// U2F and the card.
+
+	U2FUnknownHandle uint16 `json:"u2fUnknownHandle,omitempty"` // status word for a foreign key handle, in place of 6A80
+	U2FNeedsLc       bool   `json:"u2fNeedsLc,omitempty"`       // a command without data must say so: WRONG_LENGTH
+	SelectSaysU2F    bool   `json:"selectSaysU2F,omitempty"`    // the card answers SELECT with U2F_V2, U2F or not
+	CardUnusable     bool   `json:"cardUnusable,omitempty"`     // the card answers SELECT, and everything else with 6985
 
 	// HID.
 

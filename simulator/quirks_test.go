@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -253,6 +254,12 @@ var quirkTests = map[string]func(q quirky){
 		}
 		q.body(getInfo, nil)
 	},
+	"corrupt-large-blobs": func(q quirky) {
+		array := q.body(largeBlobArray, m{1: maxFragment, 3: 0})[u(1)].([]byte)
+		if len(array) != len(noBlobs) || bytes.Equal(array, noBlobs) || !bytes.Equal(array[:16], noBlobs[:16]) {
+			q.Errorf("array %x", array)
+		}
+	},
 	"silent-wink": func(q quirky) {
 		q.host.send(0x88, nil)
 		q.body(getInfo, nil) // comes first
@@ -291,6 +298,36 @@ var quirkTests = map[string]func(q quirky){
 		}
 		q.body(makeCredential, creation())
 	},
+}
+
+// quirkTests of U2F and the card.
+func init() {
+	maps.Copy(quirkTests, map[string]func(q quirky){
+		"u2f-wrong-length": func(q quirky) {
+			q.u2fRefuses("foreign handle", 0x6700, u2fAPDU(2, 7, authenticateData(make([]byte, 64))))
+		},
+		"u2f-needs-lc": func(q quirky) {
+			q.u2fRefuses("version without Lc", 0x6700, []byte{0, 3, 0, 0, 0, 0, 0})
+			if data, sw := q.u2f(u2fAPDU(3, 0, nil)); sw != 0x9000 || string(data) != "U2F_V2" {
+				q.Errorf("version with Lc: %x %04x", data, sw)
+			}
+		},
+		"select-u2f": func(q quirky) {
+			r := (&reader{q.key, simulator.NewCard(q.Authenticator)}).selected()
+			if _, sw := r.transmit(u2fAPDU(3, 0, nil)); sw == 0x9000 {
+				q.Error("it has U2F")
+			}
+		},
+		"card-unusable": func(q quirky) {
+			r := &reader{q.key, simulator.NewCard(q.Authenticator)}
+			if _, sw := r.transmit([]byte("\x00\xa4\x04\x00\x08\xa0\x00\x00\x06\x47\x2f\x00\x01\x00")); sw != 0x9000 {
+				q.Errorf("SELECT: %04x", sw)
+			}
+			if _, sw := r.transmit(longAPDU(0, []byte{getInfo})); sw != 0x6985 {
+				q.Errorf("getInfo: %04x", sw)
+			}
+		},
+	})
 }
 
 func TestQuirks(t *testing.T) {

@@ -116,12 +116,6 @@ func New(c Config) (*Authenticator, error) {
 	if err := a.loadState(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
-	if a.profile.Attestation == AttestationChain {
-		// Drawn now, so that no command has to commit twice.
-		if _, err := a.attestationSeed(); err != nil {
-			return nil, fmt.Errorf("simulator: %w", err)
-		}
-	}
 	if err := a.powerUp(c.Clock.Now()); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}

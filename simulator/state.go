@@ -72,6 +72,9 @@ type state struct {
 
 	largeBlobs  []byte // the serialized array; never written to
 	attestation []byte // seed of the generated chain; nil before it is needed
+
+	// attestationKeys are those of the seed that were needed so far.
+	attestationKeys map[attestationName]*attestationKey
 }
 
 // rpIDHash is the SHA-256 of an RP ID.
@@ -99,9 +102,16 @@ func (a *Authenticator) loadState() error {
 		if err != nil {
 			return err
 		}
-		return a.state.commit(change{device: fresh})
+		if err := a.state.commit(change{device: fresh}); err != nil {
+			return err
+		}
+	} else if err := a.state.load(records); err != nil {
+		return err
 	}
-	return a.state.load(records)
+	if a.profile.needsCertificates() {
+		_, err = a.attestationSeed()
+	}
+	return err
 }
 
 func newState(s Storage) *state {
@@ -110,7 +120,8 @@ func newState(s Storage) *state {
 		byID:    map[string]*credential{},
 		byRP:    map[rpIDHash]*rpCredentials{},
 
-		largeBlobs: initialLargeBlobs(),
+		largeBlobs:      initialLargeBlobs(),
+		attestationKeys: map[attestationName]*attestationKey{},
 	}
 }
 

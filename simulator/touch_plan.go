@@ -210,7 +210,7 @@ func (p *TouchPlan) perform(w *touchWait, t Touch) (stop func()) {
 	case TouchDecline:
 		answer = PresenceDeclined
 	case TouchLong:
-		after += longTouch
+		answer, after = PresenceLongTouch, after+longTouch
 	}
 	if after <= 0 {
 		if p.drop(w) {

@@ -35,7 +35,7 @@ func TestTouchPlan(t *testing.T) {
 		{"2500", nil, []simulator.Presence{touched}, []time.Duration{2500 * time.Millisecond}},
 		{"never", nil, []simulator.Presence{none}, []time.Duration{30 * time.Second}},
 		{"decline", nil, []simulator.Presence{declined}, []time.Duration{150 * time.Millisecond}},
-		{"long", nil, []simulator.Presence{touched}, []time.Duration{5 * time.Second}},
+		{"long", nil, []simulator.Presence{simulator.PresenceLongTouch}, []time.Duration{5 * time.Second}},
 		{"0", []string{"never", "decline"}, []simulator.Presence{none, declined, touched},
 			[]time.Duration{30 * time.Second, 150 * time.Millisecond, 0}},
 	} {

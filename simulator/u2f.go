@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -54,11 +53,15 @@ func (a *Authenticator) serveU2F(ctx context.Context, from origin, apdu []byte) 
 	return a.inTurn(ctx, func(ctx context.Context) []byte {
 		c := a.newCall(ctx, from)
 		cmd, sw := decodeAPDU(apdu)
+		if sw == swOK {
+			sw = a.profile.Quirks.refuseU2F(apdu)
+		}
 		if sw != swOK {
 			return sw.append(nil)
 		}
 		data, sw := a.u2f(c, cmd)
-		return sw.append(data)
+		a.counters.u2f(cmd.ins, sw)
+		return a.profile.Quirks.restateU2F(sw).append(data)
 	})
 }
 
@@ -80,6 +83,7 @@ func (a *Authenticator) u2f(c *call, cmd commandAPDU) ([]byte, statusWord) {
 	case !a.u2fAllowed():
 		return nil, swNotAllowed
 	}
+	a.session.busy = true // no reset is the first command any more
 	return handle(a, c, cmd)
 }
 
@@ -109,13 +113,12 @@ func (a *Authenticator) u2fRegister(c *call, cmd commandAPDU) ([]byte, statusWor
 }
 
 func (a *Authenticator) registerU2F(challenge []byte, application rpIDHash) ([]byte, error) {
-	seed, err := a.newSeed(cose.ES256)
-	if err != nil {
+	made := &credential{RPIDHash: application, keyMaterial: keyMaterial{
+		Algorithm: cose.ES256, CredProtect: userVerificationOptional,
+	}}
+	if err := a.newKey(&made.keyMaterial); err != nil {
 		return nil, err
 	}
-	made := &credential{RPIDHash: application, keyMaterial: keyMaterial{
-		Algorithm: cose.ES256, Seed: seed, CredProtect: userVerificationOptional,
-	}}
 	if err := a.wrapCredential(made); err != nil {
 		return nil, err
 	}
@@ -187,16 +190,12 @@ func (a *Authenticator) signU2F(found *credential, challenge []byte, presence ct
 	return append(answer, signature...), a.state.commit(counted)
 }
 
-// u2fRequest tells what a touch was asked for.
-type u2fRequest struct {
-	command     ctap2.Command
-	application [sha256.Size]byte
-}
-
 // touchedForU2F reports whether the person has touched the key for this request.
+// Under alwaysUv it takes a finger that the key knows.
 func (a *Authenticator) touchedForU2F(c *call, command ctap2.Command, application rpIDHash) bool {
-	if c.origin.tap.take(a.config.Clock.Now()) {
+	finger := a.alwaysUV()
+	if !finger && c.origin.tap.take(a.config.Clock.Now()) {
 		return true
 	}
-	return a.pollTouch(c.ctx, u2fRequest{command, application})
+	return a.pollTouch(c.ctx, u2fRequest{command, application, finger})
 }

@@ -134,8 +134,8 @@ func TestU2F(t *testing.T) {
 		}
 		last = count
 	}
-	if n := len(k.prompts); n != 6 {
-		t.Errorf("%d touches", n)
+	if n := len(k.prompts); n != 6 || k.Counters().Touches["touched"] != 6 {
+		t.Errorf("%d touches, counted %v", n, k.Counters().Touches)
 	}
 	k.authenticate(r.public, 8, r.handle) // U2F-010
 	if n := len(k.prompts); n != 6 {

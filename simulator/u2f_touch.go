@@ -3,6 +3,8 @@ package simulator
 import (
 	"context"
 	"time"
+
+	"github.com/fidokey/fidokey/ctap2"
 )
 
 const (
@@ -14,6 +16,13 @@ const (
 	u2fTouchLifetime = 10 * time.Second
 )
 
+// u2fRequest tells what a touch was asked for.
+type u2fRequest struct {
+	command     ctap2.Command
+	application rpIDHash
+	finger      bool // it must be one that the key knows
+}
+
 // A polledTouch is a touch that U2F commands have asked for. The key goes on
 // blinking between them, and keeps the answer until the next one.
 type polledTouch struct {
@@ -22,12 +31,17 @@ type polledTouch struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the person has answered
 	answer  Presence
+	sample  Sample // in place of answer, for a finger
 	at      time.Time
+	late    bool // the answer came when nobody waited any more
 }
 
 // pollTouch reports whether a request has been touched for; the touch serves one
 // request only. Otherwise the key blinks from now on, for it and no other.
 func (a *Authenticator) pollTouch(ctx context.Context, request u2fRequest) bool {
+	if request.finger && a.uvRetries() == 0 {
+		return false
+	}
 	t := a.polled
 	if t == nil || t.request != request || t.ctx.Err() != nil {
 		a.dropTouch()
@@ -43,7 +57,17 @@ func (a *Authenticator) pollTouch(ctx context.Context, request u2fRequest) bool 
 		return false
 	}
 	a.dropTouch()
-	return t.answer == PresenceTouched && a.config.Clock.Now().Sub(t.at) <= u2fTouchLifetime
+	if !request.finger {
+		a.counters.touch(t.answer)
+	}
+	switch {
+	case a.config.Clock.Now().Sub(t.at) > u2fTouchLifetime || t.late:
+		return false
+	case request.finger && t.sample.Quality != SampleNoActivity:
+		matched, err := a.matchFinger(t.sample)
+		return matched && err == nil
+	}
+	return t.answer == PresenceTouched || t.answer == PresenceLongTouch
 }
 
 // startTouch lets the key blink.
@@ -54,11 +78,13 @@ func (a *Authenticator) startTouch(request u2fRequest) *polledTouch {
 	go func() {
 		defer stop()
 		defer close(t.done)
-		t.answer = a.config.Presence(ctx, PresenceRequest{Command: request.command, U2F: true})
-		t.at = a.config.Clock.Now()
-		if ctx.Err() != nil { // a touch at the last moment comes too late
-			t.answer = PresenceNone
+		if request.finger {
+			t.sample = a.config.Finger(ctx, FingerRequest{Command: request.command, U2F: true})
+		} else {
+			t.answer = a.config.Presence(ctx, PresenceRequest{Command: request.command, U2F: true})
 		}
+		t.at = a.config.Clock.Now()
+		t.late = ctx.Err() != nil
 	}()
 	a.setPolled(t)
 	return t

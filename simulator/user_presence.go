@@ -18,16 +18,15 @@ var errTouchTimeout = errors.New("nobody touched the key in time")
 // waitForTouch asks for user presence. It returns nil after a touch, else
 // OPERATION_DENIED, USER_ACTION_TIMEOUT or KEEPALIVE_CANCEL.
 func (a *Authenticator) waitForTouch(c *call, rpID string) error {
-	if c.origin.tap.take(a.config.Clock.Now()) {
-		return nil
-	}
-	a.dropTouch()
 	return a.askPresence(c, PresenceRequest{Command: c.command, RPID: rpID})
 }
 
 // askPresence is waitForTouch, where a request for a long touch is denied by a
 // short one.
 func (a *Authenticator) askPresence(c *call, r PresenceRequest) error {
+	if !r.Long && c.origin.tap.take(a.config.Clock.Now()) {
+		return nil
+	}
 	var answer Presence
 	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) { answer = a.config.Presence(ctx, r) })
 	a.counters.touch(answer)

@@ -150,22 +150,27 @@ func (a *Authenticator) performBuiltInUV(c *call, rpID string, internalRetry boo
 		if err != nil {
 			return err
 		}
-		paid := change{device: a.state.device}
-		paid.device.UVFailures++
-		if err := a.state.commit(paid); err != nil {
+		if matched, err := a.matchFinger(sample); matched || err != nil {
 			return err
-		}
-		if a.recognizes(sample) {
-			verified := change{device: a.state.device}
-			verified.device.UVFailures = 0
-			verified.device.UVSincePIN++
-			return a.state.commit(verified)
 		}
 	}
 	if a.uvRetries() == 0 {
 		return ctap2.ErrUVBlocked
 	}
 	return ctap2.ErrUVInvalid
+}
+
+// matchFinger compares a sample, which is paid for before.
+func (a *Authenticator) matchFinger(sample Sample) (bool, error) {
+	paid := change{device: a.state.device}
+	paid.device.UVFailures++
+	if err := a.state.commit(paid); err != nil || !a.recognizes(sample) {
+		return false, err
+	}
+	verified := change{device: a.state.device}
+	verified.device.UVFailures = 0
+	verified.device.UVSincePIN++
+	return true, a.state.commit(verified)
 }
 
 // waitForFinger asks for a sample. When none comes it returns

@@ -8,9 +8,10 @@ const extensionUVM = "uvm"
 
 // Values of the FIDO Registry of Predefined Values, section 3.
 const (
-	userVerifyPresenceInternal = 0x00000001
-	userVerifyNone             = 0x00000200
-	userVerifyPasscodeExternal = 0x00000800 // a PIN that the platform has collected
+	userVerifyPresenceInternal    = 0x00000001
+	userVerifyFingerprintInternal = 0x00000002
+	userVerifyNone                = 0x00000200
+	userVerifyPasscodeExternal    = 0x00000800 // a PIN that the platform has collected
 
 	keyProtectionSoftware     = 0x0001
 	matcherProtectionSoftware = 0x0001
@@ -32,7 +33,7 @@ func decodeUVMCreation(i item) creationInput {
 }
 
 func (uvmCreation) create(_ *Authenticator, r *registration) error {
-	r.outputs.sign(extensionUVM, uvmEntries(r.flags))
+	r.outputs.sign(extensionUVM, uvmEntries(r.flags, r.finger))
 	return nil
 }
 
@@ -44,14 +45,17 @@ func decodeUVMAssertion(i item) assertionInput {
 }
 
 func (uvmAssertion) assert(_ *Authenticator, s *signing) error {
-	s.outputs.sign(extensionUVM, uvmEntries(s.flags))
+	s.outputs.sign(extensionUVM, uvmEntries(s.flags, s.finger))
 	return nil
 }
 
-// uvmEntries follow from the flags of the authenticator data.
-func uvmEntries(flags ctap2.Flags) [][]uint {
+// uvmEntries follow from the flags of the authenticator data, and from what set
+// them: a finger for this very request, or a token, which is taken for a PIN's.
+func uvmEntries(flags ctap2.Flags, finger bool) [][]uint {
 	method := uint(userVerifyNone)
 	switch {
+	case finger:
+		method = userVerifyFingerprintInternal
 	case flags&ctap2.FlagUV != 0:
 		method = userVerifyPasscodeExternal
 	case flags&ctap2.FlagUP != 0:

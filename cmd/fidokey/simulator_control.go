@@ -41,7 +41,7 @@ func (o *controlOptions) door(e *env, key *simulator.Authenticator, s steering, 
 		return nil, usageError{fmt.Errorf("%s: no token in it", o.tokenFile)}
 	}
 	handler := control.New(control.Config{
-		Key: key, Touch: s.touch, Clock: s.clock, Token: string(token),
+		Key: key, Touch: s.touch, Clock: s.clock, Finger: s.finger, Token: string(token),
 		Bench: o.bench, Certification: o.certification,
 		Results: func(report []byte) { fmt.Fprintf(e.stderr, "certification tool: %q\n", report) },
 	})

@@ -106,8 +106,9 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 
 // A steering is what the control interface reaches besides the key.
 type steering struct {
-	clock *simulator.VirtualClock
-	touch *simulator.TouchPlan
+	clock  *simulator.VirtualClock
+	touch  *simulator.TouchPlan
+	finger *simulator.FingerPlan
 }
 
 // config is the key's world but for its storage.
@@ -134,7 +135,11 @@ func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err erro
 	}
 	s.clock = simulator.NewVirtualClock()
 	s.touch = simulator.NewTouchPlan(s.clock, touch)
-	c.Clock, c.Presence = s.clock, s.touch.Presence
+	s.finger = simulator.NewFingerPlan(s.clock, touch.After)
+	if touch.Action == simulator.TouchKey || touch.Action == simulator.TouchLong {
+		s.finger.Set(&simulator.Sample{Finger: simulator.DefaultFinger})
+	}
+	c.Clock, c.Presence, c.Finger = s.clock, s.touch.Presence, s.finger.Finger
 	return c, s, nil
 }
 

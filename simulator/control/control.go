@@ -29,6 +29,8 @@ type Config struct {
 	Key   *simulator.Authenticator
 	Touch *simulator.TouchPlan    // the key's person
 	Clock *simulator.VirtualClock // the key's clock
+	// Finger is the finger on the key's sensor; nil: it is not steered.
+	Finger *simulator.FingerPlan
 	// Token is what clients must know. Without one nobody is let in.
 	Token string
 	// Bench and Certification let in, without a token, those who speak these

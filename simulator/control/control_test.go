@@ -24,6 +24,7 @@ type bench struct {
 	key     *simulator.Authenticator
 	clock   *simulator.VirtualClock
 	touch   *simulator.TouchPlan
+	finger  *simulator.FingerPlan
 	results []string
 	handler http.Handler
 }
@@ -32,13 +33,14 @@ func newBench(t *testing.T, set func(c *control.Config)) *bench {
 	t.Helper()
 	b := &bench{T: t, clock: simulator.NewVirtualClock()}
 	b.touch = simulator.NewTouchPlan(b.clock, simulator.Touch{Action: simulator.TouchNever})
+	b.finger = simulator.NewFingerPlan(b.clock, 0)
 	var err error
 	if b.key, err = simulator.New(simulator.Config{Clock: b.clock, Presence: b.touch.Presence}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.key.Close() })
 	c := control.Config{
-		Key: b.key, Touch: b.touch, Clock: b.clock, Token: secret,
+		Key: b.key, Touch: b.touch, Clock: b.clock, Finger: b.finger, Token: secret,
 		Results: func(report []byte) { b.results = append(b.results, string(report)) },
 	}
 	if set != nil {
@@ -136,6 +138,29 @@ func TestTouch(t *testing.T) {
 	} {
 		b.expect(http.StatusBadRequest, bad[0], bad[1], bad[2])
 	}
+}
+
+func TestFinger(t *testing.T) {
+	b := newBench(t, nil)
+	b.expect(http.StatusNoContent, "PUT", "/v1/finger", `{"finger": "thumb"}`)
+	b.expect(http.StatusNoContent, "POST", "/v1/finger/next", `{"samples": [{"finger": "index", "quality": 5}]}`)
+	for _, want := range []simulator.Sample{{Finger: "index", Quality: simulator.SampleTooFast}, {Finger: "thumb"}} {
+		if got := b.finger.Finger(t.Context(), simulator.FingerRequest{}); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	b.expect(http.StatusNoContent, "PUT", "/v1/finger", `{"finger": ""}`)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := b.finger.Finger(gone, simulator.FingerRequest{}); got.Quality != simulator.SampleNoActivity {
+		t.Errorf("nobody's finger: %v", got)
+	}
+	b.expect(http.StatusBadRequest, "PUT", "/v1/finger", `{"toe": "big"}`)
+	b.expect(http.StatusBadRequest, "POST", "/v1/finger/next", `[]`)
+
+	none := newBench(t, func(c *control.Config) { c.Finger = nil })
+	none.expect(http.StatusBadRequest, "PUT", "/v1/finger", `{"finger": "thumb"}`)
+	none.expect(http.StatusBadRequest, "POST", "/v1/finger/next", `{"samples": []}`)
 }
 
 func TestPowerAndClock(t *testing.T) {

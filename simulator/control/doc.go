@@ -10,7 +10,9 @@
 //	GET  /v1/touch                what usually happens, and the requests that wait
 //	PUT  /v1/touch                {"usual": "auto"}: see simulator.ParseTouch
 //	POST /v1/touch/next           {"touches": ["never", "250"]}: the next requests
-//	POST /v1/touch/answer         {"answer": "touched"}, "declined" or "none": the request that waits
+//	POST /v1/touch/answer         {"answer": "touched"}, "long", "declined" or "none": the request that waits
+//	PUT  /v1/finger               {"finger": "thumb", "quality": 0}: whose finger comes; "" is nobody's
+//	POST /v1/finger/next          {"samples": [{"finger": "thumb", "quality": 3}]}
 //	GET  /v1/power                {"on": true}
 //	PUT  /v1/power                {"on": false}
 //	POST /v1/power/cycle

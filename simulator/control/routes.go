@@ -16,6 +16,8 @@ func (s *server) routes(mux *http.ServeMux) {
 		"PUT /v1/touch":          s.setTouch,
 		"POST /v1/touch/next":    s.nextTouches,
 		"POST /v1/touch/answer":  s.answerTouch,
+		"PUT /v1/finger":         s.setFinger,
+		"POST /v1/finger/next":   s.nextFingers,
 		"GET /v1/power":          s.power,
 		"PUT /v1/power":          s.setPower,
 		"POST /v1/power/cycle":   s.powerCycle,
@@ -82,7 +84,9 @@ func (s *server) answerTouch(r *http.Request) (any, error) {
 	if err := read(r, &body); err != nil {
 		return nil, err
 	}
-	for _, p := range []simulator.Presence{simulator.PresenceTouched, simulator.PresenceDeclined, simulator.PresenceNone} {
+	for _, p := range []simulator.Presence{
+		simulator.PresenceTouched, simulator.PresenceLongTouch, simulator.PresenceDeclined, simulator.PresenceNone,
+	} {
 		if body.Answer != p.String() {
 			continue
 		}
@@ -91,7 +95,47 @@ func (s *server) answerTouch(r *http.Request) (any, error) {
 		}
 		return nil, nil
 	}
-	return nil, badRequest{fmt.Errorf("answer %q: must be touched, declined or none", body.Answer)}
+	return nil, badRequest{fmt.Errorf("answer %q: must be touched, long, declined or none", body.Answer)}
+}
+
+// A sample is a simulator.Sample.
+type sample struct {
+	Finger  string                  `json:"finger"`
+	Quality simulator.SampleQuality `json:"quality"`
+}
+
+// setFinger takes a sample; one without a finger is nobody's.
+func (s *server) setFinger(r *http.Request) (any, error) {
+	var body sample
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	if s.Finger == nil {
+		return nil, badRequest{errors.New("the sensor is not steered")}
+	}
+	usual := simulator.Sample(body)
+	if usual.Finger == "" {
+		s.Finger.Set(nil)
+	} else {
+		s.Finger.Set(&usual)
+	}
+	return nil, nil
+}
+
+func (s *server) nextFingers(r *http.Request) (any, error) {
+	var body struct {
+		Samples []sample `json:"samples"`
+	}
+	if err := read(r, &body); err != nil {
+		return nil, err
+	}
+	if s.Finger == nil {
+		return nil, badRequest{errors.New("the sensor is not steered")}
+	}
+	for _, next := range body.Samples {
+		s.Finger.Next(simulator.Sample(next))
+	}
+	return nil, nil
 }
 
 // A toggle is a thing that is on or off.

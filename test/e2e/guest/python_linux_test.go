@@ -17,7 +17,7 @@ func TestPythonFIDO2(t *testing.T) {
 		{"webauthn", "ctap-2.0"}, {"webauthn", "ctap-2.1"}, {"credentials", "ctap-2.1"},
 		{"pin", "ctap-2.3"}, {"credentials", "ctap-2.3"}, {"hmac_secret", "ctap-2.3"},
 		{"cred_protect", "ctap-2.3"}, {"cred_blob", "ctap-2.3"}, {"large_blobs", "ctap-2.3"},
-		{"config", "ctap-2.3"}, {"fingerprints", "ctap-2.3"},
+		{"config", "ctap-2.3"}, {"fingerprints", "ctap-2.3"}, {"u2f", "ctap-2.3"},
 	} {
 		t.Run(tt.profile+"/"+tt.feature, func(t *testing.T) {
 			k := plugProfile(t, tt.profile)
