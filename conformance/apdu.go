@@ -86,11 +86,10 @@ func (p *probe) useCard() {
 	if p.runner.card != nil {
 		return
 	}
-	card, err := p.bench.Card()
-	if err != nil {
+	if err := p.openCard(); err != nil {
+		p.runner.card = nil
 		p.fail("card: %v", err)
 	}
-	p.runner.card, p.applet = card, false
 }
 
 // dropCard takes the key off the reader.
@@ -132,7 +131,7 @@ func (p *probe) overCard(msg []byte) reply {
 	}
 	r := p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
 	needsTap := r.status == eUPRequired || r.status == eTimeout || r.status == eDenied
-	if needsTap && p.wire == nil && !p.needs("N") {
+	if needsTap && p.wire == nil && !p.watched {
 		p.field()
 		p.selectApplet()
 		r = p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))

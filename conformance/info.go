@@ -166,7 +166,7 @@ func (p *probe) applicable() {
 	case p.Group() == "PIN":
 		p.need(offered(p), "the key has no PIN")
 		p.need(p.Profile != "2.1" || p.option("pinUvAuthToken") == true, "the key has no tokens with permissions")
-	case w == "" && offered != nil:
+	case offered != nil && (w == "" || p.Group() == "HID" || p.Group() == "NFC"):
 		p.need(offered(p), "the key does not offer what group %s is about", p.Group())
 	case p.Profile == "2.1":
 		p.need(p.level(21) || w != "", "the key claims no FIDO_2_1")

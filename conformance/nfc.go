@@ -145,7 +145,7 @@ var nfcCases = cases{
 		p.answered(data, sw, success)
 	}),
 	"NFC-010": onReader(func(p *probe) {
-		msg := p.longMC()
+		msg := p.longMC()[:400]
 		_, sw := p.transmit(shortAPDU(claCTAP|claChain, insMessage, 0, 0, msg[:200], -1))
 		p.sw(sw, swOK)
 		_, sw = p.transmit(shortAPDU(claCTAP, insControl+1, 0, 0, msg[200:], 0))

@@ -77,6 +77,7 @@ type probe struct {
 	trace    []string // the last exchanges
 	names    int      // RP IDs handed out
 	viaCard  bool     // commands go over the reader
+	watched  bool     // touches are as the case wants them
 }
 
 // ended is what a panic carries that ends a case.
@@ -340,6 +341,9 @@ func (p *probe) withhold() { p.touch(TouchNever) }
 // touch changes the person until the end of the case.
 func (p *probe) touch(t Touch) {
 	p.need(p.bench.Touch != nil || t == TouchAlways, "the bench cannot control touches")
+	if p.watched = t != TouchAlways && t != TouchLong; p.watched && p.wire == nil {
+		p.call(cmdMakeCredential, p.mc()) // uses up the touch that the field is
+	}
 	if p.bench.Touch != nil {
 		p.bench.Touch(t)
 	}

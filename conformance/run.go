@@ -225,10 +225,20 @@ func (r *runner) connect() error {
 		}
 		r.cid = binary.BigEndian.Uint32(in.payload[8:])
 	}
-	if r.wire == nil && r.bench.Card == nil {
+	switch {
+	case r.wire != nil || r.card != nil:
+		return nil
+	case r.bench.Card == nil:
 		return errNoDoor
 	}
-	return nil
+	return r.openCard()
+}
+
+// openCard puts the key on the reader.
+func (r *runner) openCard() error {
+	card, err := r.bench.Card()
+	r.card, r.applet = card, false
+	return err
 }
 
 func (r *runner) disconnect() {

@@ -193,11 +193,15 @@ var staCases = cases{
 	},
 	"STA-012": func(p *probe) {
 		c := p.register()
+		life := 30 * time.Second
+		if p.wire == nil {
+			life = 19800 * time.Millisecond // over NFC
+		}
 		t := p.token(permGA, c.rp)
-		p.wait(29 * time.Second)
+		p.wait(life - time.Second)
 		p.check(p.alive(t, c), "the token ended before its time")
 		t = p.token(permGA, c.rp)
-		p.wait(31 * time.Second)
+		p.wait(life + time.Second)
 		p.deadToken(t, c)
 		s := p.series()
 		p.wait(29 * time.Second)
