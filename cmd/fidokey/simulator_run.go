@@ -39,7 +39,8 @@ func newSimulatorRunCmd(e *env) *cobra.Command {
 		Short: "Plug the simulator into this system until interrupted",
 		Long: `Plug the simulator into this system until the command is interrupted. It can
 have several doors, all to the same key; a line on standard output says when each
-of them is open.
+of them is open. The key is a test instrument, not a safe place for secrets: they
+lie in an ordinary file.
 
 --uhid makes it a HID device of the Linux kernel through /dev/uhid, so that every
 program sees a security key. This needs root, or the right to write to that file,

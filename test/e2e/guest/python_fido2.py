@@ -5,10 +5,11 @@ Every feature is a function that fails with an exception; the key has no past.
 import hashlib
 import os
 import sys
+import time
 
 from fido2.client import Fido2Client, ClientError
 from fido2.ctap import CtapError
-from fido2.ctap1 import Ctap1
+from fido2.ctap1 import APDU, ApduError, Ctap1
 from fido2.ctap2 import (
     Ctap2, ClientPin, Config, CredentialManagement, FPBioEnrollment, LargeBlobs)
 from fido2.hid import open_device
@@ -249,15 +250,27 @@ def fingerprints(device):
     assert Ctap2(device).info.options["uv"] is False
 
 
+def touched(command, *args):
+    """U2F has no waiting for a touch: the platform asks until there was one."""
+    for _ in range(100):
+        try:
+            return command(*args)
+        except ApduError as e:
+            if e.code != APDU.USE_NOT_SATISFIED:
+                raise
+        time.sleep(0.1)
+    raise AssertionError("never touched")
+
+
 def u2f(device):
     key = Ctap1(device)
     assert key.get_version() == "U2F_V2"
     app, challenge = hashlib.sha256(b"example.com").digest(), hashlib.sha256(b"challenge").digest()
-    made = key.register(challenge, app)
+    made = touched(key.register, challenge, app)
     made.verify(app, challenge)
-    signed = key.authenticate(challenge, app, made.key_handle)
+    signed = touched(key.authenticate, challenge, app, made.key_handle)
     signed.verify(app, challenge, made.public_key)
-    assert key.authenticate(challenge, app, made.key_handle).counter > signed.counter
+    assert touched(key.authenticate, challenge, app, made.key_handle).counter > signed.counter
     # The same credential through CTAP2.
     Ctap2(device).get_assertion(
         "example.com", challenge, [{"type": "public-key", "id": made.key_handle}])
