@@ -56,8 +56,8 @@ func (a *Authenticator) attest(r *registration, req *makeCredentialRequest) (*ct
 	resp := &ctap2.MakeCredentialResponse{Format: format, AuthData: authData}
 	var statement any
 	switch {
-	case format == formatNone && slices.Equal(req.attestationFormats, []string{formatNone}):
-		return resp, nil // the member is left out
+	case a.leavesStatementOut(format, req.attestationFormats):
+		return resp, nil
 	case format == formatNone:
 		statement = map[string]any{}
 	case format == formatU2F:
@@ -71,6 +71,11 @@ func (a *Authenticator) attest(r *registration, req *makeCredentialRequest) (*ct
 	}
 	resp.AttStmt, err = ctapcbor.Marshal(statement)
 	return resp, err
+}
+
+// leavesStatementOut reports whether the platform said that it wants none.
+func (a *Authenticator) leavesStatementOut(format string, preference []string) bool {
+	return format == formatNone && slices.Equal(preference, []string{formatNone}) && !a.profile.Disputes.EmptyNoneStatement
 }
 
 // chooseFormat returns the first format of the preference that the key has, and

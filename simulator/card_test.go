@@ -483,3 +483,20 @@ func FuzzCard(f *testing.F) {
 		}
 	})
 }
+
+// TestCardPowerCycleAPDU: what a test tool sends that cannot move a card.
+func TestCardPowerCycleAPDU(t *testing.T) {
+	r := newReader(t)
+	r.setPIN(testPIN)
+	token := r.token(2, permMC, testRP)
+	request := longAPDU(0, request(makeCredential, token.authorize(creation())))
+	r.want("nearly", "00ee0000041256abf1", "6985")
+	r.selected()
+	r.want("power cycle", "00ee0000041256abf0", "9000")
+	r.want("no applet is selected", "80100000010400", "6985")
+	r.selected()
+	if answer, sw := r.transmit(request); sw != 0x9000 || answer[0] != pinAuthInvalid {
+		t.Errorf("the token lives: %x %04x", answer, sw)
+	}
+	r.want("power cycle before SELECT", "00ee0000041256abf0", "9000")
+}

@@ -22,6 +22,7 @@ type keyMaterial struct {
 	CredRandomWithUV    []byte `cbor:"4,keyasint,omitempty"`
 	CredRandomWithoutUV []byte `cbor:"5,keyasint,omitempty"`
 	ThirdPartyPayment   bool   `cbor:"11,keyasint,omitempty"`
+	U2F                 bool   `cbor:"17,keyasint,omitempty"` // made by a U2F command
 
 	derived signingKey // of Algorithm and Seed, as soon as it was needed
 }

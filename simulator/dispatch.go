@@ -125,7 +125,7 @@ func withProfile[Request, Response any](
 	decide func(a *Authenticator, c *call, req *Request) (*Response, error),
 ) handler {
 	return func(a *Authenticator, c *call, params []byte) ([]byte, error) {
-		req, err := decode(a.profile, params)
+		req, err := decode(a.profile, a.profile.Disputes.canonical(params))
 		if err != nil {
 			return nil, a.profile.Disputes.status(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/ctapcbor"
 )
 
 // Disputes are answers about which keys and test tools differ. A field that is
@@ -33,6 +34,12 @@ type Disputes struct {
 	TouchTimeout        ctap2.Status // nobody touched the key: OPERATION_DENIED; USER_ACTION_TIMEOUT
 	TouchTimeoutNFC     ctap2.Status // the same through a card's field: as TouchTimeout; UP_REQUIRED
 
+	SaltLength         ctap2.Status // hmac-secret salts of a wrong length: INVALID_PARAMETER; INVALID_LENGTH
+	TellCredProtect    bool         // credProtect not asked for: no output; true: the level that it has
+	EmptyNoneStatement bool         // only "none" preferred: attStmt is left out; true: it is an empty map
+	U2FApart           bool         // credential of CTAP2 used over U2F: allowed, but for credProtect 3; true: SW 6A80
+	LenientCBOR        bool         // request that is not canonical CBOR: INVALID_CBOR; true: read as if it were
+
 	// authenticatorConfig, reset and credentialManagement.
 
 	UnknownConfigCommand   ctap2.Status // subcommand of authenticatorConfig that the key does not have: INVALID_SUBCOMMAND; INVALID_PARAMETER
@@ -45,6 +52,24 @@ type Disputes struct {
 
 	SeriesGoesOn    bool // another command or channel between the parts of a series ends it; true: it does not
 	EnumerationLast bool // a pause of 30 s ends an enumeration of credential management; true: it does not
+}
+
+// canonical makes params what a decoder takes, if the key is lenient. What is no
+// CBOR at all stays as it is. A pinUvAuthParam is compared with the canonical
+// form of what it authenticates, too.
+func (d *Disputes) canonical(params []byte) []byte {
+	if !d.LenientCBOR {
+		return params
+	}
+	var anything any
+	if ctapcbor.Unmarshal(params, &anything) != nil {
+		return params
+	}
+	again, err := ctapcbor.Marshal(anything)
+	if err != nil {
+		return params
+	}
+	return again
 }
 
 // What a decoder finds wrong where there is no one answer to it.

@@ -67,6 +67,11 @@ func TestDisputes(t *testing.T) {
 			makeCredential, func(*key) any { return with(creation(), []any{m{"alg": -7}}, 4) }, missingParameter},
 		{"rk in getAssertion", func(d *simulator.Disputes) { d.RKInGetAssertion = ctap2.ErrInvalidOption }, nil, nil,
 			getAssertion, func(*key) any { return with(sign(testRP), true, 5, "rk") }, invalidOption},
+		{"salts of 16 bytes", func(d *simulator.Disputes) { d.SaltLength = ctap2.ErrInvalidLength }, nil, nil,
+			getAssertion, func(k *key) any {
+				made := k.create(with(creation(), true, 6, "hmac-secret"))
+				return withSecret(sign(testRP, made.id), k.agree(2).secretParams(make([]byte, 16)))
+			}, invalidLength},
 		{"no touch", func(d *simulator.Disputes) { d.TouchTimeout = ctap2.ErrUserActionTimeout }, nil,
 			func(k *key) { k.touch = k.nobody },
 			makeCredential, func(*key) any { return creation() }, userActionTimeout},
@@ -95,6 +100,45 @@ func TestDisputes(t *testing.T) {
 				t.Errorf("reply %v", reply)
 			}
 		})
+	}
+}
+
+// TestDisputedAnswers has what is not a status.
+func TestDisputedAnswers(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		k := newKey(t, full23(func(p *simulator.Profile) {
+			d := &p.Disputes
+			d.TellCredProtect, d.EmptyNoneStatement, d.U2FApart, d.LenientCBOR = told, told, told, told
+		}))
+		made := k.create(creation())
+		if level, there := made.extensions["credProtect"]; there != told || told && level != uint64(1) {
+			t.Errorf("%v: credProtect %v", told, level)
+		}
+		none := k.create(with(creation(), []any{"none"}, 11)).reply[3]
+		if statement, there := none.(map[any]any); there != told || len(statement) > 0 {
+			t.Errorf("%v: attStmt %v", told, none)
+		}
+
+		want := uint16(0x6985)
+		if told {
+			want = 0x6a80
+		}
+		ctap := k.create(with(creation(), testRP, 2, "id"))
+		apart := authenticateData(ctap.id)
+		copy(apart[32:], hashOf(testRP))
+		k.u2fRefuses("credential of CTAP2", want, u2fAPDU(2, 7, apart))
+		k.u2fRefuses("credential of U2F", 0x6985, u2fAPDU(2, 7, authenticateData(k.register().handle)))
+
+		unsorted, status := []byte{clientPIN, 0xa2, 0x02, 0x01, 0x01, 0x02}, byte(invalidCBOR)
+		if told {
+			status = ok
+		}
+		if got, _ := k.send(unsorted); got != status {
+			t.Errorf("%v: unsorted map: status %#02x", told, got)
+		}
+		if got, _ := k.send([]byte{clientPIN, 0xa2, 0x01}); got != invalidCBOR {
+			t.Errorf("%v: half a map: status %#02x", told, got)
+		}
 	}
 }
 

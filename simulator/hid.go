@@ -180,7 +180,7 @@ func (h *HID) start(cid uint32, cmd hidCommand, size int, data []byte) {
 		}
 	case h.cid != 0 || h.lockedFor(cid) || h.busy(cmd):
 		h.fail(cid, hidChannelBusy)
-	case !slices.Contains(h.channels, cid):
+	case !slices.Contains(h.channels, cid) && !h.anyChannel(cid):
 		h.fail(cid, hidInvalidChannel)
 	default:
 		h.use(cid)

@@ -56,6 +56,12 @@ func (h *HID) use(cid uint32) {
 	h.channels[0] = cid
 }
 
+// anyChannel reports whether the key does not care who asks.
+func (h *HID) anyChannel(cid uint32) bool {
+	quirks := h.key.hidTraits().quirks
+	return quirks != nil && quirks.AnyChannel && cid != 0 && cid != hidBroadcast
+}
+
 // lock reserves the device for a channel, or releases it (section 11.2.9.2.2).
 func (h *HID) lock(cid uint32, seconds byte) {
 	switch {

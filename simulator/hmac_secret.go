@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"cmp"
+
 	"github.com/fidokey/fidokey/ctap2"
 )
 
@@ -135,7 +137,7 @@ func (a *Authenticator) openHMACSecret(input *hmacSecretInput) (*hmacSalts, erro
 	}
 	salts, err := p.decrypt(secret, input.saltEnc)
 	if err != nil || len(salts) != saltSize && len(salts) != 2*saltSize {
-		return nil, ctap2.ErrInvalidParameter
+		return nil, cmp.Or(a.profile.Disputes.SaltLength, ctap2.ErrInvalidParameter)
 	}
 	opened := &hmacSalts{protocol: p.pinProtocol, secret: secret, salts: [][]byte{salts[:saltSize]}}
 	if len(salts) > saltSize {

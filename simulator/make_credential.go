@@ -144,6 +144,9 @@ func (a *Authenticator) create(req *makeCredentialRequest, made *creation) (*cta
 			return nil, err
 		}
 	}
+	if a.profile.Disputes.TellCredProtect && a.profile.extension(extensionCredProtect) {
+		r.outputs.sign(extensionCredProtect, uint64(c.CredProtect))
+	}
 	// 16. Key pair.
 	var err error
 	c.Algorithm = made.alg

@@ -66,6 +66,7 @@ type Quirks struct {
 	NoKeepalive    bool   `json:"noKeepalive,omitempty"`    // none is ever sent
 	ForeignReports bool   `json:"foreignReports,omitempty"` // a stale INIT answer and another channel's packet come before each answer
 	ReportSize     uint   `json:"reportSize,omitempty"`     // bytes, 8 to 64
+	AnyChannel     bool   `json:"anyChannel,omitempty"`     // channels that INIT never handed out work too
 }
 
 // An EmptyAnswer is what comes in place of NO_CREDENTIALS.

@@ -260,6 +260,21 @@ var quirkTests = map[string]func(q quirky){
 			q.Errorf("array %x", array)
 		}
 	},
+	"any-channel": func(q quirky) {
+		own := q.host.channel
+		for _, channel := range []string{"\x01\x02\x03\x04", string(own), "\xca\xfe\xba\xbe"} {
+			q.host.channel = []byte(channel)
+			q.body(getInfo, nil)
+		}
+		for _, channel := range []string{"\x00\x00\x00\x00", "\xff\xff\xff\xff"} {
+			q.host.channel = []byte(channel)
+			q.host.send(0x90, []byte{getInfo})
+			if command, msg := q.host.message(); command != 0xbf || msg[0] != 0x0b {
+				q.Errorf("channel %x: %#02x %x", channel, command, msg)
+			}
+		}
+		q.host.channel = own
+	},
 	"silent-wink": func(q quirky) {
 		q.host.send(0x88, nil)
 		q.body(getInfo, nil) // comes first

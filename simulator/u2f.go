@@ -114,7 +114,7 @@ func (a *Authenticator) u2fRegister(c *call, cmd commandAPDU) ([]byte, statusWor
 
 func (a *Authenticator) registerU2F(challenge []byte, application rpIDHash) ([]byte, error) {
 	made := &credential{RPIDHash: application, keyMaterial: keyMaterial{
-		Algorithm: cose.ES256, CredProtect: userVerificationOptional,
+		Algorithm: cose.ES256, CredProtect: userVerificationOptional, U2F: true,
 	}}
 	if err := a.newKey(&made.keyMaterial); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (a *Authenticator) u2fAuthenticate(c *call, cmd commandAPDU) ([]byte, statu
 	challenge, handle := cmd.data[:u2fParameterSize], cmd.data[fixed:]
 	application := rpIDHash(cmd.data[u2fParameterSize : 2*u2fParameterSize])
 	found := a.state.find(ctap2.Descriptor{ID: handle, Type: ctap2.PublicKeyType}, application)
-	if found == nil || !found.worksWithU2F() {
+	if found == nil || !found.worksWithU2F() || a.profile.Disputes.U2FApart && !found.U2F {
 		return nil, swWrongData
 	}
 	if cmd.p1 == u2fCheckOnly {

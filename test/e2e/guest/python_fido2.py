@@ -2,6 +2,7 @@
 
 Every feature is a function that fails with an exception; the key has no past.
 """
+import faulthandler
 import hashlib
 import os
 import sys
@@ -277,4 +278,5 @@ def u2f(device):
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(50, exit=True)  # in place of hanging
     globals()[sys.argv[2]](open_device(sys.argv[1]))
