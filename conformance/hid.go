@@ -145,7 +145,7 @@ func (p *probe) waiting() {
 	p.check(in != nil && in.cid == p.cid && in.cmd == hidKeepalive, "expected KEEPALIVE, got %v", in)
 }
 
-// locked is whether the key has LOCK, and releases it.
+// hasLock ends the case on a key without LOCK, and releases it.
 func (p *probe) hasLock() {
 	p.wire.send(p.cid, hidLock, []byte{0})
 	in := p.next(answerTime)
