@@ -255,7 +255,7 @@ var cbrCases = cases{
 		p.note("observed: %v", p.call(cmdGetAssertion, msg).status)
 	},
 	"CBR-012": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, rp, 2, hash, 3, nested(1000))
+		return entries(3, nested(1000))
 	}),
 	"CBR-013": func(p *probe) {
 		p.each("rpId", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
@@ -299,14 +299,17 @@ var cbrCases = cases{
 		return entries(1, rp, 2, hash, 3, allow, 5, options, -1, true)
 	}),
 	"CBR-019": func(p *probe) {
-		size := min(p.maxMsgSize(), maxMessage)
+		size := p.maxMsgSize()
+		if p.wire != nil {
+			size = min(size, p.wire.longest())
+		}
 		r := p.exchange(p.padded(size))
 		p.judge(r)
 		p.check(len(blob(r.body[2])) >= 37, "OK without an assertion")
 	},
 	"CBR-020": func(p *probe) {
 		msg := p.padded(p.maxMsgSize() + 1)
-		if len(msg) > maxMessage && p.wire != nil {
+		if p.wire != nil && len(msg) > p.wire.longest() {
 			p.wire.write(p.wire.first(p.cid, hidCBOR, len(msg), msg))
 			p.fault(p.cid, faultLen)
 			return

@@ -41,7 +41,7 @@ func wide(more int) func(*probe) []byte {
 
 func block(b []byte) func(*probe) []byte { return func(*probe) []byte { return b } }
 
-// recover gives the right PIN, so that retries are at their maximum again.
+// recoverPIN gives the right PIN, so that retries are at their maximum again.
 func (p *probe) recoverPIN() { p.want(p.enterPIN(p.pin), success) }
 
 // wrong enters a wrong PIN.
@@ -73,7 +73,7 @@ func (p *probe) alive(t token, c *credential) bool {
 	return r.status == success
 }
 
-// dead checks that a token verifies nothing.
+// deadToken checks that a token verifies nothing.
 func (p *probe) deadToken(t token, c *credential) {
 	p.want(p.call(cmdGetAssertion, t.ga(c.ga(set(false, 5, "up")))), ePINAuthInvalid)
 }

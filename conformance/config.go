@@ -12,8 +12,7 @@ func configured(sub int, subParams any, edits ...edit) func(*probe) {
 	}
 }
 
-// raised tries setMinPINLength with something added to the minimum or to another
-// length, and judges the answer.
+// setMinimum sets the minimum PIN length and judges the answer.
 func (p *probe) setMinimum(length int) reply {
 	p.need(p.option("setMinPINLength") == true, "the key has no setMinPINLength")
 	p.dirty()

@@ -174,7 +174,7 @@ var lbCases = cases{
 	},
 	"LB-026": func(p *probe) {
 		n := p.fragment() + 1
-		p.need(len(request(cmdLargeBlobs, blobSet(make([]byte, n), 0, n))) <= maxMessage, "does not fit into a message")
+		p.need(p.wire == nil || len(request(cmdLargeBlobs, blobSet(make([]byte, n), 0, n))) <= p.wire.longest(), "does not fit into a message")
 		p.blobJudged(blobSet(make([]byte, n), 0, n))
 	},
 	"LB-027": blobCase(func(p *probe) m {

@@ -27,8 +27,7 @@ func (p *probe) mcAuthorized(edits ...edit) m {
 	return edited(p.token(permMC, p.rp()).mc(params), edits...)
 }
 
-// nopreference checks getInfo for attestation formats, which came with the
-// preference.
+// formats are the attestation formats of getInfo, which came with the preference.
 func (p *probe) formats() []any {
 	p.need(p.level(23) || p.info[infoAttestationFormats] != nil, "the key knows no attestationFormatsPreference")
 	return list(p.info[infoAttestationFormats])

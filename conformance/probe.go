@@ -194,10 +194,15 @@ func (p *probe) exchange(msg []byte) reply {
 // answer waits for the answer to a CBOR message on a channel.
 func (p *probe) answer(cid uint32, msg []byte) reply {
 	r := reply{msg: msg}
+	end := time.Now().Add(patience)
 	for limit := answerTime * 3; ; limit = personTime {
 		in := p.wire.message(limit)
 		switch {
 		case in == nil:
+			r.lost = true
+		case time.Now().After(end): // nothing but KEEPALIVEs
+			p.wire.send(cid, hidCancel, nil)
+			p.wire.drain()
 			r.lost = true
 		case in.cid != cid:
 			continue

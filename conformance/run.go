@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -217,13 +216,10 @@ func (r *runner) connect() error {
 			return err
 		}
 		r.wire = newWire(port)
-		nonce := random(8)
-		r.wire.send(broadcast, hidInit, nonce)
-		in := r.wire.message(answerTime)
-		if in == nil || in.cmd != hidInit || len(in.payload) < 12 {
-			return fmt.Errorf("conformance: INIT: %v", in)
+		if r.cid, err = r.wire.open(); err != nil {
+			r.disconnect()
+			return err
 		}
-		r.cid = binary.BigEndian.Uint32(in.payload[8:])
 	}
 	switch {
 	case r.wire != nil || r.card != nil:

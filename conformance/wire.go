@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -35,11 +36,11 @@ const (
 )
 
 const (
-	broadcast  = 0xffffffff
-	maxMessage = 57 + 128*59
+	broadcast = 0xffffffff
 
 	answerTime  = time.Second      // for what is answered at once
 	personTime  = 45 * time.Second // for what waits for a person
+	patience    = 2 * time.Minute  // however often the key says that it works on it
 	silenceTime = 300 * time.Millisecond
 )
 
@@ -160,6 +161,25 @@ func (w *wire) message(limit time.Duration) *message {
 
 // drain forgets what the key still has to say.
 func (w *wire) drain() {
-	for w.message(silenceTime) != nil {
+	for range 1000 {
+		if w.message(silenceTime) == nil {
+			return
+		}
 	}
+}
+
+// open asks for a channel. What other programs hear is skipped.
+func (w *wire) open() (cid uint32, err error) {
+	nonce := random(8)
+	w.send(broadcast, hidInit, nonce)
+	for range 20 {
+		in := w.message(answerTime)
+		if in == nil {
+			break
+		}
+		if in.cid == broadcast && in.cmd == hidInit && len(in.payload) >= 12 && bytes.Equal(in.payload[:8], nonce) {
+			return binary.BigEndian.Uint32(in.payload[8:]), nil
+		}
+	}
+	return 0, errors.New("conformance: no answer to INIT")
 }
