@@ -12,6 +12,7 @@ import (
 func TestQuirks(t *testing.T) {
 	for quirk, found := range map[string]string{
 		"all-discoverable":      "MC-058",
+		"any-channel":           "HID-034",
 		"card-unusable":         "NFC-005",
 		"corrupt-large-blobs":   "LB-028",
 		"cut-names":             "MC-022",

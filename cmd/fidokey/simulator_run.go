@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -28,6 +30,7 @@ const (
 type simulatorRunOptions struct {
 	profile, state, seed, touch string
 	udp, tcp, unix              string
+	attestation, enterprise     string
 	uhid, allowRemote           bool
 	control                     controlOptions
 }
@@ -63,6 +66,8 @@ alone means ` + udpDefault + `.`,
 	flags.StringVar(&o.state, "state", "", "the key's state: a file, or ':memory:' (default: as --simulator-state)")
 	flags.StringVar(&o.seed, "seed", "", "hexadecimal digits that fix every key, ID and nonce: for tests, where runs must be the same")
 	flags.StringVar(&o.touch, "touch", "auto", "how the key is touched: "+touchHelp)
+	flags.StringVar(&o.attestation, "attestation", "", "vouch for credentials with a key and its certificates: a PEM file with both, the key's own certificate first")
+	flags.StringVar(&o.enterprise, "enterprise-attestation", "", "the same for enterprise attestation")
 	flags.BoolVar(&o.uhid, "uhid", false, "be a HID device of the Linux kernel")
 	flags.StringVar(&o.udp, "udp", "", "listen on a UDP port: PORT or PORT:REPLYPORT")
 	flags.Lookup("udp").NoOptDefVal = udpDefault
@@ -131,6 +136,15 @@ func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err erro
 		}
 		c.Random = simulator.NewSeeded(seed)
 	}
+	if c.Attestation, err = loadAttestation(o.attestation); err != nil {
+		return c, s, err
+	}
+	if c.EnterpriseAttestation, err = loadAttestation(o.enterprise); err != nil {
+		return c, s, err
+	}
+	if c.Attestation != nil {
+		c.Profile.Attestation = simulator.AttestationChain
+	}
 	if o.uhid {
 		c.MaxMsgSize = uhidMaxMsgSize
 	}
@@ -142,6 +156,18 @@ func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err erro
 	}
 	c.Clock, c.Presence, c.Finger = s.clock, s.touch.Presence, s.finger.Finger
 	return c, s, nil
+}
+
+// loadAttestation reads a PEM file, if there is one.
+func loadAttestation(path string) (*simulator.AttestationKey, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(path, path)
+	if err != nil {
+		return nil, fmt.Errorf("attestation key and certificates in %s: %w", path, err)
+	}
+	return &simulator.AttestationKey{Signer: pair.PrivateKey.(crypto.Signer), Chain: pair.Certificate}, nil
 }
 
 // doors lists those that were asked for.

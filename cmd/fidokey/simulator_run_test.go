@@ -2,15 +2,26 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A readyLine is what the simulator says of a door.
@@ -148,5 +159,62 @@ func TestSimulatorControl(t *testing.T) {
 	info := exec.Command("fidokey", "info", "--device", "tcp:"+doors["tcp"])
 	if out, _ := info.CombinedOutput(); info.ProcessState.ExitCode() == exitOK {
 		t.Errorf("unplugged:\n%s", out)
+	}
+}
+
+// TestSimulatorAttestation: a key from a file vouches for a credential.
+func TestSimulatorAttestation(t *testing.T) {
+	dir, err := os.MkdirTemp("", "fidokey") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		Subject: pkix.Name{
+			Country: []string{"SE"}, Organization: []string{"Acme"},
+			OrganizationalUnit: []string{"Authenticator Attestation"}, CommonName: "Acme Key",
+		},
+		BasicConstraintsValid: true,
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := slices.Concat(
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}))
+	file, socket := filepath.Join(dir, "attestation.pem"), filepath.Join(dir, "key")
+	if err := os.WriteFile(file, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	startSimulator(t, 1, "--unix", socket, "--attestation", file)
+	out, err := exec.Command("fidokey", "register", "--device", "unix:"+socket, "--rp", "example.com", "--user", "alice", "--json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		Response struct{ AttestationObject string }
+	}
+	if err := json.Unmarshal(out, &answer); err != nil {
+		t.Fatal(err)
+	}
+	object, err := base64.RawURLEncoding.DecodeString(answer.Response.AttestationObject)
+	if err != nil || !bytes.Contains(object, certificate) {
+		t.Errorf("%v: the certificate is not in %x", err, object)
+	}
+
+	out, err = exec.Command("fidokey", "simulator", "run", "--unix", socket+"2", "--state", ":memory:", "--attestation", os.Args[0]).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "attestation key and certificates in ") {
+		t.Errorf("not a PEM file: %v, %s", err, out)
 	}
 }
