@@ -76,12 +76,16 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 		cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
+		end := syscall.SIGTERM
+		if t.Failed() {
+			end = syscall.SIGQUIT // which shows what every goroutine does
+		}
+		cmd.Process.Signal(end)
 		select {
 		case <-ended:
 		case <-time.After(patience):
 			cmd.Process.Kill()
-			t.Error("the simulator did not end on SIGTERM")
+			t.Error("the simulator did not end")
 			<-ended
 		}
 		errors.Close()
