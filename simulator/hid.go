@@ -244,6 +244,7 @@ func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte
 	h.awaitKeepalive()
 	h.running.Go(func() {
 		defer cancel()
+		growStack(0)
 		answer := answerTo(ctx, origin{door: h, channel: cid, transport: transportUSB}, msg)
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -257,6 +258,15 @@ func (h *HID) process(answerTo func(ctx context.Context, from origin, msg []byte
 		}
 		h.reply(cid, cmd, answer)
 	})
+}
+
+// growStack makes room for the cryptography while there is next to nothing on the
+// goroutine's stack that has to be moved.
+//
+//go:noinline
+func growStack(i int) byte {
+	var room [12 << 10]byte
+	return room[i]
 }
 
 // report tells the host of a new status at once.
