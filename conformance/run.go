@@ -110,7 +110,7 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 	f := implementations[c.ID]
 	result := Result{Case: c, Variant: variant}
 	if f == nil {
-		result.Outcome, result.Notes = NotApplicable, []string{"not implemented"}
+		result.Outcome, result.Notes = Fail, []string{"no code belongs to this case"}
 		r.add(result)
 		return
 	}
