@@ -65,6 +65,7 @@ type bench struct {
 	door          *simulator.HID
 	wire          *counted
 	person        *person
+	options       client.Options
 }
 
 // newBench returns a key over the simulator, through 64-byte reports.
@@ -95,7 +96,8 @@ func (b *bench) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.wire.Device = dev
-	b.Key = client.New(b.wire, client.Options{Prompt: b.person.prompt()})
+	b.options.Prompt = b.person.prompt()
+	b.Key = client.New(b.wire, b.options)
 }
 
 // replug unplugs the key and plugs it in again.
@@ -265,7 +267,7 @@ func TestNoTryIsWasted(t *testing.T) {
 			t.Fatalf("error %v, want %v with %d tries left", err, want, left)
 		}
 	}
-	refused := func(want ctap2.Status) {
+	refused := func(want error) {
 		t.Helper()
 		asked, tried := len(b.person.asked), len(b.wire.asked)
 		if err := b.VerifyPIN(t.Context()); !errors.Is(err, want) {
@@ -284,6 +286,9 @@ func TestNoTryIsWasted(t *testing.T) {
 	wrong(ctap2.ErrPINInvalid, 3)
 	wrong(ctap2.ErrPINAuthBlocked, 2)
 	b.replug(t)
+	refused(client.ErrLastTries)
+	b.options.MinRetries = 1
+	b.open(t)
 	wrong(ctap2.ErrPINInvalid, 1)
 	wrong(ctap2.ErrPINBlocked, 0)
 	refused(ctap2.ErrPINBlocked)

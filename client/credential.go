@@ -6,16 +6,7 @@ import (
 	"fmt"
 
 	"github.com/fidokey/fidokey/ctap2"
-)
-
-// UserVerification is what a relying party asks for (WebAuthn Level 3, section
-// 5.8.6). The zero value is Preferred, as in WebAuthn.
-type UserVerification int
-
-const (
-	Preferred UserVerification = iota
-	Required
-	Discouraged
+	"github.com/fidokey/fidokey/pin"
 )
 
 // Registration is what a new credential shall be.
@@ -32,37 +23,33 @@ type Registration struct {
 // Register makes a credential (CTAP 2.1, section 6.1). If the key wants its PIN
 // for that, the person is asked by Prompt.PIN.
 func (k *Key) Register(ctx context.Context, r Registration) (*ctap2.MakeCredentialResponse, error) {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if rk, _ := info.Option(ctap2.OptionRK); r.Discoverable && !rk {
 		return nil, errors.New("the key cannot store discoverable credentials")
 	}
-	proof, err := k.verifyUser(ctx, verification{
-		wanted:         r.UserVerification,
-		keyInsists:     insistsToRegister(info, r.Discoverable),
-		permission:     ctap2.PermissionMC,
-		rpID:           r.RP.ID,
-		clientDataHash: r.ClientDataHash,
-	})
-	if err != nil {
-		return nil, err
-	}
-	options := ctap2.Options{UV: proof.uv}
-	if r.Discoverable {
-		options.RK = &r.Discoverable
-	}
-	k.info = nil // the room that is left changes
-	return ctap2.Do(ctx, k.dev, ctap2.MakeCredential{
-		ClientDataHash:    r.ClientDataHash,
-		RP:                r.RP,
-		User:              r.User,
-		PubKeyCredParams:  r.Parameters,
-		ExcludeList:       r.Exclude,
-		Options:           orNil(options),
-		PINUVAuthParam:    proof.param,
-		PINUVAuthProtocol: proof.protocol,
+	defer func() { k.info = nil }() // the room that is left changes
+	return verifyUser(ctx, k, verification{
+		wanted:     r.UserVerification,
+		keyInsists: insistsToRegister(info, r.Discoverable),
+		need:       pin.Grant{Permissions: ctap2.PermissionMC, RPID: r.RP.ID},
+	}, r.ClientDataHash, func(proof proof) (*ctap2.MakeCredentialResponse, error) {
+		options := ctap2.Options{UV: proof.uv}
+		if r.Discoverable {
+			options.RK = &r.Discoverable
+		}
+		return ctap2.Do(ctx, k.dev, ctap2.MakeCredential{
+			ClientDataHash:    r.ClientDataHash,
+			RP:                r.RP,
+			User:              r.User,
+			PubKeyCredParams:  r.Parameters,
+			ExcludeList:       r.Exclude,
+			Options:           orNil(options),
+			PINUVAuthParam:    proof.param,
+			PINUVAuthProtocol: proof.protocol,
+		})
 	})
 }
 
@@ -78,28 +65,24 @@ type Assertion struct {
 // relying party, newest first; with an allow list it is one (CTAP 2.1, sections
 // 6.2 and 6.3).
 func (k *Key) Authenticate(ctx context.Context, a Assertion) ([]*ctap2.GetAssertionResponse, error) {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	alwaysUV, _ := info.Option(ctap2.OptionAlwaysUV)
-	proof, err := k.verifyUser(ctx, verification{
-		wanted:         a.UserVerification,
-		keyInsists:     alwaysUV,
-		permission:     ctap2.PermissionGA,
-		rpID:           a.RPID,
-		clientDataHash: a.ClientDataHash,
-	})
-	if err != nil {
-		return nil, err
-	}
-	first, err := ctap2.Do(ctx, k.dev, ctap2.GetAssertion{
-		RPID:              a.RPID,
-		ClientDataHash:    a.ClientDataHash,
-		AllowList:         a.Allow,
-		Options:           orNil(ctap2.Options{UV: proof.uv}),
-		PINUVAuthParam:    proof.param,
-		PINUVAuthProtocol: proof.protocol,
+	first, err := verifyUser(ctx, k, verification{
+		wanted:     a.UserVerification,
+		keyInsists: alwaysUV,
+		need:       pin.Grant{Permissions: ctap2.PermissionGA, RPID: a.RPID},
+	}, a.ClientDataHash, func(proof proof) (*ctap2.GetAssertionResponse, error) {
+		return ctap2.Do(ctx, k.dev, ctap2.GetAssertion{
+			RPID:              a.RPID,
+			ClientDataHash:    a.ClientDataHash,
+			AllowList:         a.Allow,
+			Options:           orNil(ctap2.Options{UV: proof.uv}),
+			PINUVAuthParam:    proof.param,
+			PINUVAuthProtocol: proof.protocol,
+		})
 	})
 	if err != nil {
 		return nil, err

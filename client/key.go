@@ -1,16 +1,23 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/transport"
 )
 
-// DefaultTimeout is how long one command may take on the key, a touch included.
-const DefaultTimeout = 30 * time.Second
+const (
+	// DefaultTimeout is how long one command may take on the key, a touch
+	// included.
+	DefaultTimeout = 30 * time.Second
+	// DefaultMinRetries is how many PIN tries must be left for one to be spent.
+	DefaultMinRetries = 3
+)
 
 // Options say how a Key is spoken to.
 type Options struct {
@@ -19,51 +26,96 @@ type Options struct {
 	// key sends in the meantime; 0 means [DefaultTimeout]. Time in which a person
 	// types a PIN does not count.
 	Timeout time.Duration
+	// MinRetries is how many tries must be left for a PIN to be tried, else the
+	// flow ends with [ErrLastTries]. 0 means [DefaultMinRetries]; 1 lets the very
+	// last try be spent, after which only a reset makes the key usable.
+	MinRetries uint
+	// Findings takes what the key did otherwise than the specification says and
+	// was tolerated. It is called from the goroutine of the flow.
+	Findings func(ctap2.Finding)
+	// Tokens keeps persistent PIN/UV auth tokens, with which credentials are
+	// listed without a PIN on keys of CTAP 2.2. nil keeps none, and none is asked
+	// for.
+	Tokens TokenStore
 }
 
-// A Key is a security key that flows are run on, one at a time.
+// A Key is a security key that flows are run on, one at a time. Several Keys may
+// be used at once.
 type Key struct {
-	dev    transport.Device
-	prompt Prompt
-	info   *ctap2.GetInfoResponse
+	dev      transport.Device
+	options  Options
+	prompt   Prompt
+	info     *ctap2.GetInfoResponse
+	token    *heldToken
+	protocol pin.Protocol // that has worked; 0: not known yet
 }
 
 // New returns a Key on an open device. It sends nothing.
 func New(dev transport.Device, o Options) *Key {
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	return &Key{dev: &watched{Device: dev, timeout: o.Timeout, touch: o.Prompt.Touch}, prompt: o.Prompt}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.MinRetries = cmp.Or(o.MinRetries, DefaultMinRetries)
+	k := &Key{options: o, prompt: o.Prompt}
+	k.use(dev)
+	return k
 }
 
-// Close closes the device.
-func (k *Key) Close() error { return k.dev.Close() }
+// use goes on with a device.
+func (k *Key) use(dev transport.Device) {
+	k.forget()
+	k.dev = &watched{Device: dev, options: &k.options}
+}
+
+// forget drops what is known of the key and changes with a power cycle.
+func (k *Key) forget() {
+	k.dropToken()
+	k.info, k.protocol = nil, 0
+}
+
+// Close wipes what is kept of the key and closes the device.
+func (k *Key) Close() error {
+	k.forget()
+	return k.dev.Close()
+}
 
 // Info returns what the key says of itself. It is asked once, and again after a
 // flow that changed the answer.
 func (k *Key) Info(ctx context.Context) (*ctap2.GetInfoResponse, error) {
+	_, info, err := k.begin(ctx)
+	return info, err
+}
+
+// begin is how a flow begins: with a context that carries our ear for findings,
+// and with what the key says of itself.
+func (k *Key) begin(ctx context.Context) (context.Context, *ctap2.GetInfoResponse, error) {
+	ctx = k.listen(ctx)
 	if k.info == nil {
 		info, err := ctap2.Do(ctx, k.dev, ctap2.GetInfo{})
 		if err != nil {
-			return nil, err
+			return ctx, nil, err
 		}
 		k.info = info
 	}
-	return k.info, nil
+	return ctx, k.info, nil
 }
 
-// Select waits until the person touches this key (CTAP 2.1, section 6.9).
-func (k *Key) Select(ctx context.Context) error {
-	_, err := ctap2.Do(ctx, k.dev, ctap2.Selection{})
-	return err
+func (k *Key) listen(ctx context.Context) context.Context {
+	if k.options.Findings == nil {
+		return ctx
+	}
+	return transport.WithFindings(ctx, k.options.Findings)
 }
 
-// Reset destroys every credential and the PIN (CTAP 2.1, section 6.6). Most keys
-// take it only within 10 seconds after they were plugged in.
-func (k *Key) Reset(ctx context.Context) error {
+// Do sends any command to the key, with its deadline, prompts and findings.
+// What is known of the key is asked again afterwards.
+func Do[Resp any](ctx context.Context, k *Key, req ctap2.Request[Resp]) (*Resp, error) {
 	k.info = nil
-	_, err := ctap2.Do(ctx, k.dev, ctap2.Reset{})
-	return err
+	return ctap2.Do(k.listen(ctx), k.dev, req)
+}
+
+// Send sends a command of any kind, a vendor's for instance, as [ctap2.Send].
+func (k *Key) Send(ctx context.Context, command ctap2.Command, params []byte) ([]byte, error) {
+	k.info = nil
+	return ctap2.Send(k.listen(ctx), k.dev, command, params)
 }
 
 // watched is the device with our clock and our eyes on it: every command has its
@@ -71,21 +123,28 @@ func (k *Key) Reset(ctx context.Context) error {
 // prompt.
 type watched struct {
 	transport.Device
-	timeout time.Duration
-	touch   func(Touch)
+	options *Options
 }
 
 func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, w.timeout, timeoutError{w.timeout})
+	ctx, cancel := w.watch(ctx, ctap2.Command(msg[0]))
 	defer cancel()
-	told := false
-	ctx = transport.WithStatus(ctx, func(s transport.Status) {
-		if s == transport.StatusUPNeeded && !told && w.touch != nil {
-			told = true
-			w.touch(Touch{Command: ctap2.Command(msg[0])})
-		}
-	})
 	return w.Device.Exchange(ctx, msg)
+}
+
+// watch returns the context for one command.
+func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(ctx, w.options.Timeout, timeoutError{w.options.Timeout})
+	if touch := w.options.Prompt.Touch; touch != nil {
+		told := false
+		ctx = transport.WithStatus(ctx, func(s transport.Status) {
+			if s == transport.StatusUPNeeded && !told {
+				told = true
+				touch(Touch{Command: command})
+			}
+		})
+	}
+	return ctx, cancel
 }
 
 // timeoutError is context.DeadlineExceeded with the time that has passed.
@@ -94,3 +153,10 @@ type timeoutError struct{ after time.Duration }
 func (e timeoutError) Error() string { return fmt.Sprintf("not done within %v", e.after) }
 
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// tolerate reports something that concerns no single answer.
+func (k *Key) tolerate(format string, args ...any) {
+	if k.options.Findings != nil {
+		k.options.Findings(ctap2.Finding{What: fmt.Sprintf(format, args...), Where: ctap2.CommandGetInfo.String(), Raw: k.info.Raw})
+	}
+}

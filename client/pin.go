@@ -13,20 +13,22 @@ import (
 type PINState struct {
 	Supported bool
 	Set       bool
-	// Retries is nil where the key has none to tell: no PIN support.
+	// Retries is nil where there is no PIN yet, or no PIN support.
 	Retries *pin.Retries
+	// MustChange means that the key takes the PIN for nothing but to be changed
+	// (forcePINChange).
+	MustChange bool
 }
 
 // PINState asks the key for it. It costs no try.
 func (k *Key) PINState(ctx context.Context) (PINState, error) {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return PINState{}, err
 	}
-	var s PINState
-	s.Set, s.Supported = info.Option(ctap2.OptionClientPIN)
-	if !s.Supported {
-		return s, nil
+	s := PINState{MustChange: info.ForcePINChange != nil && *info.ForcePINChange}
+	if s.Set, s.Supported = info.Option(ctap2.OptionClientPIN); !s.Set {
+		return s, nil // some keys never answer getPINRetries now
 	}
 	retries, err := pin.GetRetries(ctx, k.dev)
 	if err != nil {
@@ -38,7 +40,7 @@ func (k *Key) PINState(ctx context.Context) (PINState, error) {
 
 // SetPIN gives the key its first PIN, which Prompt.NewPIN asks for.
 func (k *Key) SetPIN(ctx context.Context) error {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -53,18 +55,24 @@ func (k *Key) SetPIN(ctx context.Context) error {
 		return err
 	}
 	defer clear(newPIN)
+	_, err = withProtocol(k, func(p pin.Protocol) (none, error) {
+		return none{}, pin.Set(ctx, k.dev, info, p, newPIN)
+	}, nil)
 	k.info = nil // option clientPin changes
-	return pin.Set(ctx, k.dev, info, newPIN)
+	return policyError(info, err)
 }
+
+// none is the result of what has none.
+type none struct{}
 
 // ChangePIN replaces the PIN. Prompt.PIN asks for the current one, Prompt.NewPIN
 // for the new one. A new PIN that breaks a rule of getInfo costs no try.
 func (k *Key) ChangePIN(ctx context.Context) error {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return err
 	}
-	current, err := k.askPIN(ctx, "")
+	current, retries, err := k.askPIN(ctx, "")
 	if err != nil {
 		return err
 	}
@@ -74,9 +82,44 @@ func (k *Key) ChangePIN(ctx context.Context) error {
 		return err
 	}
 	defer clear(newPIN)
+	_, err = withProtocol(k, func(p pin.Protocol) (none, error) {
+		return none{}, pin.Change(ctx, k.dev, info, p, current, newPIN)
+	}, k.noTrySpent(ctx, retries))
+	k.dropToken()
 	k.info = nil // forcePINChange may change
-	return pin.Change(ctx, k.dev, info, current, newPIN)
+	return policyError(info, err)
 }
+
+// policyError adds to PIN_POLICY_VIOLATION what is known of the rule that the key
+// does not name.
+func policyError(info *ctap2.GetInfoResponse, err error) error {
+	if !errors.Is(err, ctap2.ErrPINPolicyViolation) {
+		return err
+	}
+	return &PolicyError{MinLength: info.MinPINCodePoints(), Complexity: info.PINComplexityPolicy != nil && *info.PINComplexityPolicy, URL: string(info.PINComplexityPolicyURL), Err: err}
+}
+
+// PolicyError is a new PIN that a key refused by a rule that getInfo does not
+// state in full.
+type PolicyError struct {
+	MinLength  uint   // Unicode code points
+	Complexity bool   // a complexity policy is in force (CTAP 2.2)
+	URL        string // where the maker has written the policy down; may be empty
+	Err        error
+}
+
+func (e *PolicyError) Error() string {
+	s := fmt.Sprintf("%v: this key asks for at least %d characters", e.Err, e.MinLength)
+	if e.Complexity {
+		s += " and refuses PINs that are too simple"
+	}
+	if e.URL != "" {
+		s += fmt.Sprintf(" (see %q)", e.URL)
+	}
+	return s
+}
+
+func (e *PolicyError) Unwrap() error { return e.Err }
 
 // verifyRPID is the relying party that a token is bound to when only the PIN is
 // to be verified. The name cannot exist (RFC 6761), so the token is good for
@@ -85,61 +128,54 @@ const verifyRPID = "pin-verification.invalid"
 
 // VerifyPIN asks for the PIN by Prompt.PIN and tries it, once.
 func (k *Key) VerifyPIN(ctx context.Context) error {
-	info, err := k.Info(ctx)
+	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return err
 	}
-	permission, rpID := ctap2.PermissionGA, verifyRPID
+	need := pin.Grant{Permissions: ctap2.PermissionGA, RPID: verifyRPID}
 	if no, _ := info.Option(ctap2.OptionNoMcGaWithPIN); no {
-		permission, rpID = ctap2.PermissionCM, ""
+		need = pin.Grant{Permissions: ctap2.PermissionCM}
 	}
-	token, err := k.token(ctx, permission, rpID)
-	if err != nil {
-		return err
-	}
-	token.Wipe()
-	return nil
-}
-
-// token asks for the PIN and trades it for a token.
-func (k *Key) token(ctx context.Context, permissions ctap2.Permissions, rpID string) (*pin.Token, error) {
-	entered, err := k.askPIN(ctx, rpID)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(entered)
-	return pin.GetToken(ctx, k.dev, k.info, entered, permissions, rpID)
+	k.dropToken() // the key drops it, too
+	_, err = k.tokenByPIN(ctx, need)
+	k.dropToken()
+	return err
 }
 
 // askPIN reads the tries that are left, and then asks for the PIN. It does not
-// ask when no try could succeed.
-func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, error) {
+// ask when no try could succeed, or too few are left.
+func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, pin.Retries, error) {
 	state, err := k.PINState(ctx)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, pin.Retries{}, err
 	case !state.Supported:
-		return nil, ErrPINUnsupported
+		return nil, pin.Retries{}, ErrPINUnsupported
 	case !state.Set:
-		return nil, ErrNoPIN
-	case state.Retries.Left == 0:
-		return nil, &pin.Error{Retries: *state.Retries, Err: ctap2.ErrPINBlocked}
-	case state.Retries.PowerCycle:
-		return nil, &pin.Error{Retries: *state.Retries, Err: ctap2.ErrPINAuthBlocked}
+		return nil, pin.Retries{}, ErrNoPIN
+	}
+	retries := *state.Retries
+	switch {
+	case retries.Left == 0:
+		return nil, retries, &pin.Error{Retries: retries, Err: ctap2.ErrPINBlocked}
+	case retries.PowerCycle:
+		return nil, retries, &pin.Error{Retries: retries, Err: ctap2.ErrPINAuthBlocked}
+	case retries.Left < k.options.MinRetries:
+		return nil, retries, &pin.Error{Retries: retries, Err: ErrLastTries}
 	case k.prompt.PIN == nil:
-		return nil, ErrPINNeeded
+		return nil, retries, ErrPINNeeded
 	}
 	if rpID == verifyRPID {
 		rpID = ""
 	}
-	entered, err := k.prompt.PIN(ctx, PINRequest{Retries: *state.Retries, RPID: rpID})
+	entered, err := k.prompt.PIN(ctx, PINRequest{Retries: retries, RPID: rpID})
 	if err != nil {
-		return nil, fmt.Errorf("PIN: %w", err)
+		return nil, retries, fmt.Errorf("PIN: %w", err)
 	}
 	if len(entered) == 0 {
-		return nil, errors.New("no PIN was entered")
+		return nil, retries, errors.New("no PIN was entered")
 	}
-	return entered, nil
+	return entered, retries, nil
 }
 
 func (k *Key) askNewPIN(ctx context.Context) ([]byte, error) {

@@ -41,6 +41,9 @@ var (
 	// ErrPINNeeded is returned when a PIN is needed and the function in Prompt
 	// that asks for it is nil.
 	ErrPINNeeded = errors.New("a PIN is needed and nobody can be asked")
+	// ErrLastTries is returned when fewer PIN tries are left than
+	// Options.MinRetries. None was spent.
+	ErrLastTries = errors.New("too few PIN tries are left to spend one")
 	// ErrNoPIN is returned when user verification is required of a key that has
 	// neither a PIN nor another way to verify the user set up.
 	ErrNoPIN = errors.New("the key cannot verify the user: it has no PIN")

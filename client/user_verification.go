@@ -2,49 +2,84 @@ package client
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
 )
 
-// verification is what one command needs of user verification.
-type verification struct {
-	wanted         UserVerification // by the relying party
-	keyInsists     bool             // the key refuses the command without
-	permission     ctap2.Permissions
-	rpID           string
-	clientDataHash []byte
-}
+// UserVerification is what a relying party asks for (WebAuthn Level 3, section
+// 5.8.6). The zero value is Preferred, as in WebAuthn.
+type UserVerification int
 
-// proof goes into the request: a pinUvAuthParam, or the option uv, or neither.
-// The two are never sent together; keys refuse that.
+const (
+	Preferred UserVerification = iota
+	Required
+	Discouraged
+)
+
+// ErrNoUserVerification is returned where the PIN does not count and no
+// built-in user verification is set up.
+var ErrNoUserVerification = errors.New("the key cannot verify the user: it takes no PIN for this, and no fingerprint is enrolled")
+
+// proof goes into a request: a pinUvAuthParam, or the option uv, or neither. The
+// two are never sent together; keys refuse that.
 type proof struct {
 	param    []byte
 	protocol uint
 	uv       *bool
 }
 
-// verifyUser gets the proof, by PIN where one is set, else by the key's own
-// means.
-func (k *Key) verifyUser(ctx context.Context, v verification) (proof, error) {
-	hasPIN, _ := k.info.Option(ctap2.OptionClientPIN)
-	builtIn, _ := k.info.Option(ctap2.OptionUV)
+// verification is what a registration or an assertion needs of user
+// verification.
+type verification struct {
+	wanted     UserVerification // by the relying party
+	keyInsists bool             // the key refuses the command without
+	need       pin.Grant
+}
+
+// needed reports whether the user is to be verified, and an error if that is
+// required of a key that cannot.
+func (v verification) needed(info *ctap2.GetInfoResponse) (bool, error) {
 	if v.wanted == Discouraged && !v.keyInsists {
-		return proof{}, nil
+		return false, nil
 	}
+	hasPIN, _ := info.Option(ctap2.OptionClientPIN)
+	builtIn, _ := info.Option(ctap2.OptionUV)
+	if hasPIN || builtIn {
+		return true, nil
+	}
+	if v.wanted == Required || v.keyInsists {
+		return false, ErrNoPIN
+	}
+	return false, nil
+}
+
+// verifyUser runs try with the proof that the key wants: a token, or the option
+// uv of keys that verify the user by themselves and give no tokens for it.
+func verifyUser[R any](ctx context.Context, k *Key, v verification, hash []byte, try func(proof) (R, error)) (R, error) {
+	var none R
+	needed, err := v.needed(k.info)
 	switch {
-	case hasPIN:
-		token, err := k.token(ctx, v.permission, v.rpID)
-		if err != nil {
-			return proof{}, err
-		}
-		defer token.Wipe()
-		return proof{param: token.Authenticate(v.clientDataHash), protocol: uint(token.Protocol())}, nil
-	case builtIn:
-		return proof{uv: &builtIn}, nil
-	case v.wanted == Required || v.keyInsists:
-		return proof{}, ErrNoPIN
+	case err != nil:
+		return none, err
+	case !needed:
+		return try(proof{})
 	}
-	return proof{}, nil
+	permissions, _ := k.info.Option(ctap2.OptionPINUVAuthToken)
+	if builtIn, _ := k.info.Option(ctap2.OptionUV); builtIn && !permissions {
+		r, err := try(proof{uv: &builtIn})
+		if err == nil || !errors.Is(err, ctap2.ErrPUATRequired) && !k.fallsBackToPIN(err, v.need.Permissions) {
+			return r, err
+		}
+	}
+	r, err := authorized(ctx, k, v.need, func(token *pin.Token) (R, error) {
+		return try(proof{param: token.Authenticate(hash), protocol: uint(token.Protocol())})
+	})
+	if k.token != nil && !k.token.all {
+		k.dropToken() // a touch has used it up (CTAP 2.1, section 6.5.5.7)
+	}
+	return r, err
 }
 
 // insistsToRegister reports whether the key makes such a credential only after

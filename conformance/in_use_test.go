@@ -21,7 +21,7 @@ func TestKeyInUse(t *testing.T) {
 				bench.PIN, bench.Endurance = code, 20
 				if name != "no PIN" {
 					info := key.info(t)
-					if err := pin.Set(t.Context(), key.key, info, []byte("271828")); err != nil {
+					if err := pin.Set(t.Context(), key.key, info, pin.Two, []byte("271828")); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -49,7 +49,7 @@ func TestKeyInUse(t *testing.T) {
 				if name == "no PIN" {
 					return
 				}
-				if err := pin.Change(t.Context(), key.key, after, []byte("271828"), []byte("314159")); err != nil {
+				if err := pin.Change(t.Context(), key.key, after, pin.Two, []byte("271828"), []byte("314159")); err != nil {
 					t.Errorf("the PIN has changed: %v", err)
 				}
 			})

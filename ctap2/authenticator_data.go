@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/internal/ctapcbor"
 )
@@ -45,7 +43,7 @@ type AuthenticatorData struct {
 	// Credential is set in registrations (flag AT).
 	Credential *AttestedCredential
 	// Extensions is set when the key had something to say (flag ED).
-	Extensions map[string]cbor.RawMessage
+	Extensions Extensions
 }
 
 // AttestedCredential is attested credential data (WebAuthn Level 3, section

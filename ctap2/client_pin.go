@@ -59,4 +59,6 @@ type ClientPINResponse struct {
 	// unplugged.
 	PowerCycleState *bool `cbor:"4,keyasint,omitempty"`
 	UVRetries       *uint `cbor:"5,keyasint,omitempty"`
+
+	Rest
 }

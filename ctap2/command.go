@@ -17,6 +17,10 @@ const (
 	CommandSelection            Command = 0x0b
 	CommandLargeBlobs           Command = 0x0c
 	CommandConfig               Command = 0x0d
+
+	// The prototypes of FIDO_2_1_PRE.
+	CommandBioEnrollmentPreview        Command = 0x40
+	CommandCredentialManagementPreview Command = 0x41
 )
 
 var commandNames = map[Command]string{
@@ -31,6 +35,9 @@ var commandNames = map[Command]string{
 	CommandSelection:            "authenticatorSelection",
 	CommandLargeBlobs:           "authenticatorLargeBlobs",
 	CommandConfig:               "authenticatorConfig",
+
+	CommandBioEnrollmentPreview:        "authenticatorBioEnrollment (preview)",
+	CommandCredentialManagementPreview: "authenticatorCredentialManagement (preview)",
 }
 
 // String returns the specification's name, or the number of a command that has

@@ -72,33 +72,60 @@ func Do[Resp any](ctx context.Context, dev transport.Device, req Request[Resp]) 
 		return nil, fmt.Errorf("%v: %w", req.Command(), err)
 	}
 	resp := req.Response()
-	if err := Decode(answer, req.Command(), resp); err != nil {
+	if err := Decode(ctx, answer, req.Command(), resp); err != nil {
 		return nil, err
 	}
 	return resp, nil
 }
 
+// Send sends a command with parameters as they are, a vendor's or a broken one
+// for instance, and returns what follows the status byte as it came. params are
+// nil for a command without. A status other than CTAP2_OK comes back as an
+// [*Error].
+func Send(ctx context.Context, dev transport.Device, command Command, params []byte) ([]byte, error) {
+	answer, err := dev.Exchange(ctx, append([]byte{byte(command)}, params...))
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", command, err)
+	}
+	return body(answer, command)
+}
+
+// body returns what follows the status byte.
+func body(answer []byte, command Command) ([]byte, error) {
+	if len(answer) == 0 {
+		return nil, fmt.Errorf("%v: %w: no status byte", command, ErrMalformed)
+	}
+	if status := Status(answer[0]); status != StatusOK {
+		return nil, &Error{Command: command, Status: status}
+	}
+	return answer[1:], nil
+}
+
 // Decode reads an answer, a status byte with its CBOR, into resp. Keys answer
 // some commands with the status alone where a map is due; that counts as an
 // empty map.
-func Decode(answer []byte, command Command, resp any) error {
-	if len(answer) == 0 {
-		return fmt.Errorf("%v: %w: no status byte", command, ErrMalformed)
-	}
-	if status := Status(answer[0]); status != StatusOK {
-		return &Error{Command: command, Status: status}
+func Decode(ctx context.Context, answer []byte, command Command, resp any) error {
+	body, err := body(answer, command)
+	if err != nil {
+		return err
 	}
 	if _, nothing := resp.(*Empty); nothing {
+		if len(body) > 0 {
+			transport.Tolerate(ctx, Finding{What: "a body where none is due", Where: command.String(), Raw: body})
+		}
 		return nil
 	}
-	body := answer[1:]
 	if len(body) == 0 {
 		body = emptyMap
 	}
+	tolerate(ctx, command, body)
 	if body[0]>>5 != 5 {
 		return fmt.Errorf("%v: %w: not a CBOR map", command, ErrMalformed)
 	}
 	if err := ctapcbor.Unmarshal(body, resp); err != nil {
+		return fmt.Errorf("%v: %w: %w", command, ErrMalformed, err)
+	}
+	if err := keepRest(resp, body); err != nil {
 		return fmt.Errorf("%v: %w: %w", command, ErrMalformed, err)
 	}
 	if c, ok := resp.(checker); ok {

@@ -23,15 +23,15 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		info := new(ctap2.GetInfoResponse)
-		if ctap2.Decode(answer, ctap2.CommandGetInfo, info) == nil && len(info.Versions) == 0 {
+		if ctap2.Decode(t.Context(), answer, ctap2.CommandGetInfo, info) == nil && len(info.Versions) == 0 {
 			t.Error("getInfo without versions is taken")
 		}
 		made := new(ctap2.MakeCredentialResponse)
-		if ctap2.Decode(answer, ctap2.CommandMakeCredential, made) == nil {
+		if ctap2.Decode(t.Context(), answer, ctap2.CommandMakeCredential, made) == nil {
 			ctap2.ParseAuthenticatorData(made.AuthData)
 		}
-		ctap2.Decode(answer, ctap2.CommandGetAssertion, new(ctap2.GetAssertionResponse))
-		ctap2.Decode(answer, ctap2.CommandClientPIN, new(ctap2.ClientPINResponse))
+		ctap2.Decode(t.Context(), answer, ctap2.CommandGetAssertion, new(ctap2.GetAssertionResponse))
+		ctap2.Decode(t.Context(), answer, ctap2.CommandClientPIN, new(ctap2.ClientPINResponse))
 	})
 }
 

@@ -1,21 +1,17 @@
 package ctap2
 
-import (
-	"errors"
-
-	"github.com/fxamacker/cbor/v2"
-)
+import "errors"
 
 // GetAssertion is authenticatorGetAssertion, CTAP 2.1 section 6.2.
 type GetAssertion struct {
 	Reply[GetAssertionResponse]
-	RPID              string                     `cbor:"1,keyasint"`
-	ClientDataHash    []byte                     `cbor:"2,keyasint"` // 32 bytes
-	AllowList         []Descriptor               `cbor:"3,keyasint,omitempty"`
-	Extensions        map[string]cbor.RawMessage `cbor:"4,keyasint,omitempty"`
-	Options           *Options                   `cbor:"5,keyasint,omitempty"`
-	PINUVAuthParam    []byte                     `cbor:"6,keyasint,omitzero"` // empty is not absent
-	PINUVAuthProtocol uint                       `cbor:"7,keyasint,omitempty"`
+	RPID              string       `cbor:"1,keyasint"`
+	ClientDataHash    []byte       `cbor:"2,keyasint"` // 32 bytes
+	AllowList         []Descriptor `cbor:"3,keyasint,omitempty"`
+	Extensions        Extensions   `cbor:"4,keyasint,omitempty"`
+	Options           *Options     `cbor:"5,keyasint,omitempty"`
+	PINUVAuthParam    []byte       `cbor:"6,keyasint,omitzero"` // empty is not absent
+	PINUVAuthProtocol uint         `cbor:"7,keyasint,omitempty"`
 }
 
 // Command returns [CommandGetAssertion].
@@ -41,9 +37,11 @@ type GetAssertionResponse struct {
 	// NumberOfCredentials is 0 when the member is absent, which means one.
 	NumberOfCredentials uint `cbor:"5,keyasint,omitempty"`
 
-	UserSelected             bool                       `cbor:"6,keyasint,omitempty"`
-	LargeBlobKey             []byte                     `cbor:"7,keyasint,omitempty"` // 32 bytes
-	UnsignedExtensionOutputs map[string]cbor.RawMessage `cbor:"8,keyasint,omitempty"`
+	UserSelected             bool       `cbor:"6,keyasint,omitempty"`
+	LargeBlobKey             []byte     `cbor:"7,keyasint,omitempty"` // 32 bytes
+	UnsignedExtensionOutputs Extensions `cbor:"8,keyasint,omitempty"`
+
+	Rest
 }
 
 func (r *GetAssertionResponse) check() error {

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
@@ -125,49 +124,7 @@ type GetInfoResponse struct {
 	EncCredStoreState           Bytes  `cbor:"30,keyasint,omitempty" json:"encCredStoreState,omitempty"`
 	AuthenticatorConfigCommands []uint `cbor:"31,keyasint,omitzero" json:"authenticatorConfigCommands,omitzero"` // may be empty
 
-	// Unknown holds the members that this package has no field for.
-	Unknown map[int64]cbor.RawMessage `cbor:"-" json:"-"`
-	// Raw is the whole CBOR map as it came.
-	Raw []byte `cbor:"-" json:"-"`
-}
-
-// lastKnownMember is the highest number that GetInfoResponse has a field for.
-const lastKnownMember = 31
-
-// UnmarshalCBOR decodes the answer and keeps what it does not know.
-func (r *GetInfoResponse) UnmarshalCBOR(data []byte) error {
-	type plain GetInfoResponse // without this method
-	var p plain
-	if err := ctapcbor.Unmarshal(data, &p); err != nil {
-		return err
-	}
-	var members map[any]cbor.RawMessage
-	if err := ctapcbor.Unmarshal(data, &members); err != nil {
-		return err
-	}
-	for key, raw := range members {
-		n, ok := asInt64(key)
-		if !ok || 1 <= n && n <= lastKnownMember {
-			continue
-		}
-		if p.Unknown == nil {
-			p.Unknown = map[int64]cbor.RawMessage{}
-		}
-		p.Unknown[n] = raw
-	}
-	p.Raw = slices.Clone(data)
-	*r = GetInfoResponse(p)
-	return nil
-}
-
-func asInt64(key any) (int64, bool) {
-	switch n := key.(type) {
-	case uint64:
-		return int64(n), n < 1<<63
-	case int64:
-		return n, true
-	}
-	return 0, false
+	Rest
 }
 
 func (r *GetInfoResponse) check() error {
@@ -215,11 +172,6 @@ func (r *GetInfoResponse) MinPINCodePoints() uint {
 		return DefaultMinPINLength
 	}
 	return *r.MinPINLength
-}
-
-// UnknownNumbers returns the numbers of the members in Unknown, sorted.
-func (r *GetInfoResponse) UnknownNumbers() []int64 {
-	return slices.Sorted(maps.Keys(r.Unknown))
 }
 
 // Firmware returns the firmware version in words. CTAP leaves the number to the

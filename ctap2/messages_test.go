@@ -87,7 +87,7 @@ func TestRequestVectors(t *testing.T) {
 func decode[R any](t *testing.T, command ctap2.Command, answer []byte) *R {
 	t.Helper()
 	resp := new(R)
-	if err := ctap2.Decode(answer, command, resp); err != nil {
+	if err := ctap2.Decode(t.Context(), answer, command, resp); err != nil {
 		t.Fatal(err)
 	}
 	return resp

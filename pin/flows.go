@@ -62,9 +62,23 @@ func GetRetries(ctx context.Context, dev transport.Device) (Retries, error) {
 	}, nil
 }
 
+// GetUVRetries asks how many more times the key verifies the user by itself, by
+// fingerprint for instance, before only the PIN is taken (CTAP 2.1, section
+// 6.5.5.3).
+func GetUVRetries(ctx context.Context, dev transport.Device) (uint, error) {
+	resp, err := ctap2.Do(ctx, dev, ctap2.ClientPIN{SubCommand: ctap2.GetUVRetries})
+	if err != nil {
+		return 0, err
+	}
+	if resp.UVRetries == nil {
+		return 0, missing("uvRetries (5)")
+	}
+	return *resp.UVRetries, nil
+}
+
 // Set gives a key its first PIN (CTAP 2.1, section 6.5.5.5).
-func Set(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, newPIN []byte) error {
-	req, secret, err := newPINRequest(ctx, dev, info, newPIN)
+func Set(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, p Protocol, newPIN []byte) error {
+	req, secret, err := newPINRequest(ctx, dev, info, p, newPIN)
 	if err != nil {
 		return err
 	}
@@ -77,8 +91,8 @@ func Set(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse,
 
 // Change replaces the PIN (CTAP 2.1, section 6.5.5.6). A wrong current PIN costs
 // one try and returns an [*Error].
-func Change(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, current, newPIN []byte) error {
-	req, secret, err := newPINRequest(ctx, dev, info, newPIN)
+func Change(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, p Protocol, current, newPIN []byte) error {
+	req, secret, err := newPINRequest(ctx, dev, info, p, newPIN)
 	if err != nil {
 		return err
 	}
@@ -94,11 +108,11 @@ func Change(ctx context.Context, dev transport.Device, info *ctap2.GetInfoRespon
 
 // newPINRequest checks a new PIN, agrees on a secret and encrypts the PIN: what
 // setPIN and changePIN have in common.
-func newPINRequest(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, newPIN []byte) (ctap2.ClientPIN, *Secret, error) {
+func newPINRequest(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, p Protocol, newPIN []byte) (ctap2.ClientPIN, *Secret, error) {
 	if err := Check(info, newPIN); err != nil {
 		return ctap2.ClientPIN{}, nil, err
 	}
-	platform, secret, err := agree(ctx, dev, info)
+	platform, secret, err := Agree(ctx, dev, p)
 	if err != nil {
 		return ctap2.ClientPIN{}, nil, err
 	}
@@ -108,18 +122,25 @@ func newPINRequest(ctx context.Context, dev transport.Device, info *ctap2.GetInf
 		return ctap2.ClientPIN{}, nil, err
 	}
 	return ctap2.ClientPIN{
-		PINUVAuthProtocol: uint(secret.protocol),
+		PINUVAuthProtocol: uint(p),
 		KeyAgreement:      platform,
 		NewPINEnc:         newPINEnc,
 	}, secret, nil
 }
 
-// GetToken trades the PIN for a token with the given permissions, bound to rpID
-// where that is not empty (CTAP 2.1, section 6.5.5.7.2). From a key that knows no
-// permissions it gets a pinToken, which may do everything (section 6.5.5.7.1). A
-// wrong PIN costs one try and returns an [*Error].
-func GetToken(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, pin []byte, permissions ctap2.Permissions, rpID string) (*Token, error) {
-	platform, secret, err := agree(ctx, dev, info)
+// A Grant is what a token is asked for: permissions, bound to a relying party
+// where RPID is not empty.
+type Grant struct {
+	Permissions ctap2.Permissions
+	RPID        string
+}
+
+// GetToken trades the PIN for a token with what grant names (CTAP 2.1, section
+// 6.5.5.7.2). From a key that knows no permissions it gets a pinToken, which may
+// do everything (section 6.5.5.7.1). A wrong PIN costs one try and returns an
+// [*Error].
+func GetToken(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse, p Protocol, pin []byte, grant Grant) (*Token, error) {
+	platform, secret, err := Agree(ctx, dev, p)
 	if err != nil {
 		return nil, err
 	}
@@ -129,14 +150,14 @@ func GetToken(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResp
 		return nil, err
 	}
 	req := ctap2.ClientPIN{
-		PINUVAuthProtocol: uint(secret.protocol),
+		PINUVAuthProtocol: uint(p),
 		SubCommand:        ctap2.GetPINToken,
 		KeyAgreement:      platform,
 		PINHashEnc:        pinHashEnc,
 	}
 	if ok, _ := info.Option(ctap2.OptionPINUVAuthToken); ok {
 		req.SubCommand = ctap2.GetPINUVAuthTokenUsingPINWithPermissions
-		req.Permissions, req.RPID = permissions, rpID
+		req.Permissions, req.RPID = grant.Permissions, grant.RPID
 	}
 	resp, err := ctap2.Do(ctx, dev, req)
 	if err != nil {
@@ -145,29 +166,33 @@ func GetToken(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResp
 	return openToken(secret, resp.PINUVAuthToken)
 }
 
-func openToken(secret *Secret, encrypted []byte) (*Token, error) {
-	if len(encrypted) == 0 {
-		return nil, missing("pinUvAuthToken (2)")
-	}
-	key, err := secret.Decrypt(encrypted)
+// GetTokenUsingUV gets a token after the key verified the user by itself (CTAP
+// 2.1, section 6.5.5.7.3). It costs no PIN try.
+func GetTokenUsingUV(ctx context.Context, dev transport.Device, p Protocol, grant Grant) (*Token, error) {
+	platform, secret, err := Agree(ctx, dev, p)
 	if err != nil {
-		return nil, fmt.Errorf("%w: pinUvAuthToken: %w", ctap2.ErrMalformed, err)
+		return nil, err
 	}
-	if len(key) != 32 && (secret.protocol != One || len(key) != 16) {
-		return nil, fmt.Errorf("%w: pinUvAuthToken of %d bytes", ctap2.ErrMalformed, len(key))
+	defer secret.Wipe()
+	resp, err := ctap2.Do(ctx, dev, ctap2.ClientPIN{
+		PINUVAuthProtocol: uint(p),
+		SubCommand:        ctap2.GetPINUVAuthTokenUsingUVWithPermissions,
+		KeyAgreement:      platform,
+		Permissions:       grant.Permissions,
+		RPID:              grant.RPID,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return &Token{secret.protocol, key}, nil
+	return openToken(secret, resp.PINUVAuthToken)
 }
 
-// agree fetches the authenticator's key agreement key and makes a shared secret.
-// The specification wants a fresh one for every transaction.
-func agree(ctx context.Context, dev transport.Device, info *ctap2.GetInfoResponse) (*cose.Key, *Secret, error) {
-	protocol, err := Choose(info)
-	if err != nil {
-		return nil, nil, err
-	}
+// Agree fetches the authenticator's key agreement key and makes a shared secret,
+// with our public key for the authenticator (CTAP 2.1, section 6.5.5.4). The
+// specification wants a fresh one for every transaction.
+func Agree(ctx context.Context, dev transport.Device, p Protocol) (*cose.Key, *Secret, error) {
 	resp, err := ctap2.Do(ctx, dev, ctap2.ClientPIN{
-		PINUVAuthProtocol: uint(protocol),
+		PINUVAuthProtocol: uint(p),
 		SubCommand:        ctap2.GetKeyAgreement,
 	})
 	if err != nil {
@@ -176,7 +201,12 @@ func agree(ctx context.Context, dev transport.Device, info *ctap2.GetInfoRespons
 	if resp.KeyAgreement == nil {
 		return nil, nil, missing("keyAgreement (1)")
 	}
-	platform, secret, err := Encapsulate(protocol, resp.KeyAgreement)
+	if alg := resp.KeyAgreement.Algorithm; alg != cose.ECDHESHKDF256 {
+		transport.Tolerate(ctx, ctap2.Finding{
+			What: fmt.Sprintf("keyAgreement is labelled %v, not %v", alg, cose.ECDHESHKDF256), Where: ctap2.CommandClientPIN.String(), Raw: resp.KeyAgreement.Raw(),
+		})
+	}
+	platform, secret, err := Encapsulate(p, resp.KeyAgreement)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ctap2.ErrMalformed, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdh"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func encrypt(t *testing.T, s *pin.Secret, plain, iv []byte) []byte {
 func secretOf(t *testing.T, v vectors) *pin.Secret {
 	t.Helper()
 	var agreement ctap2.ClientPINResponse
-	if err := ctap2.Decode(v.GetKeyAgreement.ResponseCbor, ctap2.CommandClientPIN, &agreement); err != nil {
+	if err := ctap2.Decode(t.Context(), v.GetKeyAgreement.ResponseCbor, ctap2.CommandClientPIN, &agreement); err != nil {
 		t.Fatal(err)
 	}
 	private, err := ecdh.P256().NewPrivateKey(v.Platform.Private)
@@ -129,16 +130,23 @@ func TestNormalisation(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
+func TestProtocols(t *testing.T) {
 	for _, tt := range []struct {
-		listed []uint
-		want   pin.Protocol
+		version string
+		listed  []uint
+		want    []pin.Protocol
 	}{
-		{nil, pin.One}, {[]uint{1}, pin.One}, {[]uint{2, 1}, pin.Two}, {[]uint{1, 2}, pin.One}, {[]uint{9, 2}, pin.Two}, {[]uint{9}, 0},
+		{"FIDO_2_0", nil, []pin.Protocol{pin.One}},
+		{"FIDO_2_1", nil, []pin.Protocol{pin.Two, pin.One}},
+		{"FIDO_2_1", []uint{1}, []pin.Protocol{pin.One}},
+		{"FIDO_2_1", []uint{2, 1}, []pin.Protocol{pin.Two, pin.One}},
+		{"FIDO_2_1", []uint{1, 2, 1}, []pin.Protocol{pin.One, pin.Two}},
+		{"FIDO_2_1", []uint{9, 2}, []pin.Protocol{pin.Two}},
+		{"FIDO_2_1", []uint{9}, nil},
 	} {
-		got, err := pin.Choose(&ctap2.GetInfoResponse{PINUVAuthProtocols: tt.listed})
-		if got != tt.want || (err != nil) != (tt.want == 0) {
-			t.Errorf("%v: %v, %v; want %v", tt.listed, got, err, tt.want)
+		got, err := pin.Protocols(&ctap2.GetInfoResponse{Versions: []string{tt.version}, PINUVAuthProtocols: tt.listed})
+		if !slices.Equal(got, tt.want) || errors.Is(err, pin.ErrNoProtocol) != (tt.want == nil) {
+			t.Errorf("%s %v: %v, %v; want %v", tt.version, tt.listed, got, err, tt.want)
 		}
 	}
 }
@@ -155,10 +163,10 @@ func (refusingDevice) Close() error { return nil }
 
 func TestBadNewPINIsNotSent(t *testing.T) {
 	dev, info := refusingDevice{t}, &ctap2.GetInfoResponse{}
-	if err := pin.Set(t.Context(), dev, info, []byte("123")); !errors.Is(err, pin.ErrPolicy) {
+	if err := pin.Set(t.Context(), dev, info, pin.One, []byte("123")); !errors.Is(err, pin.ErrPolicy) {
 		t.Errorf("Set: %v", err)
 	}
-	if err := pin.Change(t.Context(), dev, info, []byte("1234"), []byte("123")); !errors.Is(err, pin.ErrPolicy) {
+	if err := pin.Change(t.Context(), dev, info, pin.One, []byte("1234"), []byte("123")); !errors.Is(err, pin.ErrPolicy) {
 		t.Errorf("Change: %v", err)
 	}
 }
@@ -191,7 +199,7 @@ func TestWrongPINCostsOneTry(t *testing.T) {
 			unhex(t, "00a20305"+"04f5"),
 		}}
 		info := &ctap2.GetInfoResponse{PINUVAuthProtocols: []uint{2}}
-		_, err := pin.GetToken(t.Context(), dev, info, []byte("9999"), ctap2.PermissionGA, "example.com")
+		_, err := pin.GetToken(t.Context(), dev, info, pin.One, []byte("9999"), pin.Grant{Permissions: ctap2.PermissionGA, RPID: "example.com"})
 		var wrong *pin.Error
 		if !errors.Is(err, status) || !errors.As(err, &wrong) {
 			t.Fatalf("error %v", err)
@@ -226,7 +234,7 @@ func TestMalformedAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dev := &scriptedDevice{answers: answers}
-			_, err := pin.GetToken(t.Context(), dev, &ctap2.GetInfoResponse{PINUVAuthProtocols: []uint{2}}, []byte("1234"), ctap2.PermissionGA, "example.com")
+			_, err := pin.GetToken(t.Context(), dev, &ctap2.GetInfoResponse{}, pin.Two, []byte("1234"), pin.Grant{Permissions: ctap2.PermissionGA, RPID: "example.com"})
 			if !errors.Is(err, ctap2.ErrMalformed) {
 				t.Fatalf("error %v", err)
 			}

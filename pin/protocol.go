@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
@@ -26,18 +27,25 @@ const (
 // ErrNoProtocol is returned for a key that lists no protocol of ours.
 var ErrNoProtocol = errors.New("the key offers no PIN/UV auth protocol that is known here")
 
-// Choose returns the first protocol in the key's order that is known here. A key
-// that lists none has protocol one (CTAP 2.0).
-func Choose(info *ctap2.GetInfoResponse) (Protocol, error) {
+// Protocols returns the protocols of a key that are known here, in the key's
+// order. A key that lists none has the one that its version of CTAP began with.
+func Protocols(info *ctap2.GetInfoResponse) ([]Protocol, error) {
 	if len(info.PINUVAuthProtocols) == 0 {
-		return One, nil
+		if info.HasVersion(ctap2.VersionFIDO21) || info.HasVersion(ctap2.VersionFIDO23) {
+			return []Protocol{Two, One}, nil
+		}
+		return []Protocol{One}, nil
 	}
+	var known []Protocol
 	for _, p := range info.PINUVAuthProtocols {
-		if p := Protocol(p); p == One || p == Two {
-			return p, nil
+		if p := Protocol(p); (p == One || p == Two) && !slices.Contains(known, p) {
+			known = append(known, p)
 		}
 	}
-	return 0, ErrNoProtocol
+	if known == nil {
+		return nil, ErrNoProtocol
+	}
+	return known, nil
 }
 
 // A Secret is what the platform and an authenticator share for one transaction.
@@ -167,20 +175,3 @@ func authenticate(p Protocol, key, message []byte) []byte {
 	}
 	return sum
 }
-
-// A Token is a decrypted pinUvAuthToken.
-type Token struct {
-	protocol Protocol
-	key      []byte
-}
-
-// Protocol returns the protocol that a request must name beside the param.
-func (t *Token) Protocol() Protocol { return t.protocol }
-
-// Authenticate returns the pinUvAuthParam of message under the token.
-func (t *Token) Authenticate(message []byte) []byte {
-	return authenticate(t.protocol, t.key, message)
-}
-
-// Wipe overwrites the token.
-func (t *Token) Wipe() { clear(t.key) }

@@ -48,7 +48,7 @@ func TestVectors(t *testing.T) {
 				PINUVAuthProtocol: uint(v.Protocol), SubCommand: ctap2.GetKeyAgreement,
 			}), v.GetKeyAgreement.RequestCbor)
 			var agreement ctap2.ClientPINResponse
-			if err := ctap2.Decode(v.GetKeyAgreement.ResponseCbor, ctap2.CommandClientPIN, &agreement); err != nil {
+			if err := ctap2.Decode(t.Context(), v.GetKeyAgreement.ResponseCbor, ctap2.CommandClientPIN, &agreement); err != nil {
 				t.Fatal(err)
 			}
 			equal(t, "authenticator key", agreement.KeyAgreement.Raw(), v.Authenticator.CoseKeyCbor)
@@ -123,7 +123,7 @@ func testToken(t *testing.T, v vectors, platform *cose.Key, secret *pin.Secret) 
 	equal(t, "token request", encode(t, req), get.RequestCbor)
 
 	var resp ctap2.ClientPINResponse
-	if err := ctap2.Decode(get.ResponseCbor, ctap2.CommandClientPIN, &resp); err != nil {
+	if err := ctap2.Decode(t.Context(), get.ResponseCbor, ctap2.CommandClientPIN, &resp); err != nil {
 		t.Fatal(err)
 	}
 	token, err := pin.OpenToken(secret, resp.PINUVAuthToken)

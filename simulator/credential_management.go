@@ -78,7 +78,7 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextCredential(c)
 	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
 	case updateUserInformation:
-		if c.command == prototypeCredentialManagement {
+		if c.command == ctap2.CommandCredentialManagementPreview {
 			return nil, ctap2.ErrInvalidSubcommand
 		}
 	default:

@@ -62,10 +62,7 @@ func (a *Authenticator) dispatch(c *call, msg []byte) (body []byte, err error) {
 }
 
 // Commands of keys from before CTAP 2.1, which list FIDO_2_1_PRE.
-const (
-	prototypeBioEnrollment        ctap2.Command = 0x40
-	prototypeCredentialManagement ctap2.Command = 0x41
-)
+const ()
 
 // offers reports whether the key has a command.
 func (p *Profile) offers(command ctap2.Command) bool {
@@ -78,9 +75,9 @@ func (p *Profile) offers(command ctap2.Command) bool {
 		return p.supports(ctap2.OptionBioEnroll)
 	case ctap2.CommandConfig:
 		return p.option(ctap2.OptionAuthnrCfg)
-	case prototypeBioEnrollment:
+	case ctap2.CommandBioEnrollmentPreview:
 		return p.preview(ctap2.OptionUVMgmtPreview)
-	case prototypeCredentialManagement:
+	case ctap2.CommandCredentialManagementPreview:
 		return p.preview(ctap2.OptionCredMgmtPreview)
 	case ctap2.CommandSelection:
 		return p.GetInfo.HasVersion(ctap2.VersionFIDO21) || p.GetInfo.HasVersion(ctap2.VersionFIDO23)
@@ -95,19 +92,19 @@ func (p *Profile) offers(command ctap2.Command) bool {
 type handler func(a *Authenticator, c *call, params []byte) (body []byte, err error)
 
 var handlers = map[ctap2.Command]handler{
-	ctap2.CommandMakeCredential:       withProfile(decodeMakeCredential, (*Authenticator).makeCredential),
-	ctap2.CommandGetAssertion:         withProfile(decodeGetAssertion, (*Authenticator).getAssertion),
-	ctap2.CommandGetInfo:              withoutParams((*Authenticator).getInfo),
-	ctap2.CommandClientPIN:            withParams(decodeClientPIN, (*Authenticator).clientPIN),
-	ctap2.CommandReset:                withoutParams((*Authenticator).reset),
-	ctap2.CommandGetNextAssertion:     withoutParams((*Authenticator).getNextAssertion),
-	ctap2.CommandCredentialManagement: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
-	ctap2.CommandSelection:            withoutParams((*Authenticator).selection),
-	ctap2.CommandLargeBlobs:           withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
-	ctap2.CommandBioEnrollment:        withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
-	ctap2.CommandConfig:               withParams(decodeConfig, (*Authenticator).configure),
-	prototypeBioEnrollment:            withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
-	prototypeCredentialManagement:     withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
+	ctap2.CommandMakeCredential:              withProfile(decodeMakeCredential, (*Authenticator).makeCredential),
+	ctap2.CommandGetAssertion:                withProfile(decodeGetAssertion, (*Authenticator).getAssertion),
+	ctap2.CommandGetInfo:                     withoutParams((*Authenticator).getInfo),
+	ctap2.CommandClientPIN:                   withParams(decodeClientPIN, (*Authenticator).clientPIN),
+	ctap2.CommandReset:                       withoutParams((*Authenticator).reset),
+	ctap2.CommandGetNextAssertion:            withoutParams((*Authenticator).getNextAssertion),
+	ctap2.CommandCredentialManagement:        withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
+	ctap2.CommandSelection:                   withoutParams((*Authenticator).selection),
+	ctap2.CommandLargeBlobs:                  withParams(decodeLargeBlobs, (*Authenticator).largeBlobs),
+	ctap2.CommandBioEnrollment:               withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
+	ctap2.CommandConfig:                      withParams(decodeConfig, (*Authenticator).configure),
+	ctap2.CommandBioEnrollmentPreview:        withParams(decodeBioEnrollment, (*Authenticator).bioEnrollment),
+	ctap2.CommandCredentialManagementPreview: withParams(decodeCredentialManagement, (*Authenticator).credentialManagement),
 }
 
 // withParams joins the two halves of a command: decoding and deciding.

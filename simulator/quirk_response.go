@@ -78,7 +78,7 @@ func (q *Quirks) rewrite(msg, body []byte) []byte {
 		}
 	case ctap2.CommandGetAssertion, ctap2.CommandGetNextAssertion:
 		q.rewriteAssertion(command, msg, r)
-	case ctap2.CommandCredentialManagement, prototypeCredentialManagement:
+	case ctap2.CommandCredentialManagement, ctap2.CommandCredentialManagementPreview:
 		if q.OmitTotals {
 			delete(r, member(5))
 			delete(r, member(9))

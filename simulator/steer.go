@@ -130,8 +130,8 @@ func (a *Authenticator) ResetCounters() { a.counters.reset() }
 // subCommand returns the subcommand of a request, 0 if it has none.
 func subCommand(msg []byte) uint64 {
 	member := map[ctap2.Command]int{
-		ctap2.CommandClientPIN: 2, ctap2.CommandBioEnrollment: 2, prototypeBioEnrollment: 2,
-		ctap2.CommandCredentialManagement: 1, prototypeCredentialManagement: 1,
+		ctap2.CommandClientPIN: 2, ctap2.CommandBioEnrollment: 2, ctap2.CommandBioEnrollmentPreview: 2,
+		ctap2.CommandCredentialManagement: 1, ctap2.CommandCredentialManagementPreview: 1,
 		ctap2.CommandConfig: 1,
 	}[ctap2.Command(msg[0])]
 	if member == 0 {

@@ -60,7 +60,7 @@ func registrations(t *testing.T) map[string]*ctap2.MakeCredentialResponse {
 		"fido-u2f":     u2f.AsCtap2.MakeCredentialResponse,
 	} {
 		answers[name] = new(ctap2.MakeCredentialResponse)
-		if err := ctap2.Decode(raw, ctap2.CommandMakeCredential, answers[name]); err != nil {
+		if err := ctap2.Decode(t.Context(), raw, ctap2.CommandMakeCredential, answers[name]); err != nil {
 			t.Fatal(name, err)
 		}
 	}
@@ -190,7 +190,7 @@ func assertion(t *testing.T) *ctap2.GetAssertionResponse {
 	}
 	ctaptest.Vectors(t, "messages", &v)
 	a := new(ctap2.GetAssertionResponse)
-	if err := ctap2.Decode(v.GetAssertion.ResponseCbor, ctap2.CommandGetAssertion, a); err != nil {
+	if err := ctap2.Decode(t.Context(), v.GetAssertion.ResponseCbor, ctap2.CommandGetAssertion, a); err != nil {
 		t.Fatal(err)
 	}
 	return a

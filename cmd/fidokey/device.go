@@ -104,7 +104,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
-	return &openedKey{Key: client.New(dev, client.Options{Prompt: prompt, Timeout: e.global.timeout}), device: d}, nil
+	return &openedKey{Key: client.New(dev, client.Options{Prompt: prompt, Timeout: e.global.timeout, MinRetries: e.global.minRetries}), device: d}, nil
 }
 
 // socketDialer returns how to open a software key that is named as

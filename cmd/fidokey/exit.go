@@ -11,7 +11,7 @@ import (
 	"github.com/fidokey/fidokey/pin"
 )
 
-// The exit codes. 7 and 8 are kept for a refusal by policy and by safety rule.
+// The exit codes. 7 is kept for a refusal by policy.
 const (
 	exitOK        = 0
 	exitFailure   = 1
@@ -20,6 +20,7 @@ const (
 	exitPIN       = 4
 	exitVerify    = 5
 	exitNoTouch   = 6
+	exitSafety    = 8
 	exitInterrupt = 130
 )
 
@@ -31,6 +32,7 @@ const exitCodesHelp = `Exit codes:
   4    the PIN is wrong, blocked, missing, or not acceptable
   5    the key's answer does not check out
   6    nobody touched the key in time, or the key did not answer in time
+  8    not done for safety: few PIN tries are left
   130  interrupted`
 
 // usageError is a command line that makes no sense.
@@ -81,6 +83,7 @@ var hints = []struct {
 	{ctap2.ErrPINNotSet, exitPIN, "Set a PIN first: fidokey pin set"},
 	{ctap2.ErrPUATRequired, exitPIN, "The key asks for user verification. Set a PIN first if it has none: fidokey pin set"},
 	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. 'fidokey info' shows the minimum length and where the rule is written."},
+	{client.ErrLastTries, exitSafety, "Nothing was tried. If you are sure of the PIN, --min-retries 1 tries it all the same. After the last wrong one only a reset helps, which destroys every credential."},
 	{client.ErrNoPIN, exitPIN, "Set a PIN first: fidokey pin set"},
 	{client.ErrPINSet, exitPIN, "Change it with: fidokey pin change"},
 	{client.ErrPINNeeded, exitPIN, "Give it with --pin-file, --pin-stdin or --pin-env, or run the command on a terminal."},

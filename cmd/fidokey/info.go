@@ -113,7 +113,7 @@ func (e *env) printInfo(device deviceInfo, info *ctap2.GetInfoResponse, state cl
 	for _, name := range slices.Sorted(maps.Keys(info.Certifications)) {
 		line("Certification", "%s level %d", name, info.Certifications[name])
 	}
-	if state.Retries != nil || !state.Supported {
+	if state.Retries != nil || !state.Set {
 		line("PIN", "%s", pinState(state))
 	}
 	if state.Supported {

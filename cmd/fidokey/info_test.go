@@ -72,7 +72,7 @@ func strangeInfo(t *testing.T) *ctap2.GetInfoResponse {
 		t.Fatal(err)
 	}
 	info := new(ctap2.GetInfoResponse)
-	if err := ctap2.Decode(append([]byte{0}, body...), ctap2.CommandGetInfo, info); err != nil {
+	if err := ctap2.Decode(t.Context(), append([]byte{0}, body...), ctap2.CommandGetInfo, info); err != nil {
 		t.Fatal(err)
 	}
 	return info
