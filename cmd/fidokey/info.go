@@ -47,7 +47,7 @@ func runInfo(ctx context.Context, e *env) error {
 	return e.withKey(ctx, client.Prompt{}, func(key *openedKey) error { return e.showInfo(ctx, key) })
 }
 
-// showInfo costs two exchanges: getInfo, and the PIN's retries.
+// showInfo costs two exchanges: getInfo, and the retries of a PIN that is set.
 func (e *env) showInfo(ctx context.Context, key *openedKey) error {
 	info, err := key.Info(ctx)
 	if err != nil {
