@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"slices"
@@ -29,33 +30,49 @@ func (p *countingPort) Write(report []byte) (int, error) {
 	return p.Port.Write(report)
 }
 
-// TestInfoExchanges: one INIT and two CBOR messages, whatever the state of the
-// PIN.
+// TestInfoExchanges: one INIT, getInfo, and the retries of a PIN that is set.
 func TestInfoExchanges(t *testing.T) {
 	const cmdInit, cmdCBOR = 0x86, 0x90
-	authenticator, err := simulator.New(simulator.Config{})
-	if err != nil {
+	for name, want := range map[string][]byte{"no PIN": {cmdInit, cmdCBOR}, "PIN": {cmdInit, cmdCBOR, cmdCBOR}} {
+		t.Run(name, func(t *testing.T) {
+			authenticator, err := simulator.New(simulator.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer authenticator.Close()
+			if name == "PIN" {
+				setPIN(t, authenticator)
+			}
+			door := simulator.NewHID(authenticator)
+			defer door.Close()
+			port := &countingPort{Port: door.Port()}
+			var out bytes.Buffer
+			e := &env{stdout: &out, stderr: io.Discard, global: globalOptions{timeout: client.DefaultTimeout}}
+			key, err := e.openPort(t.Context(), port, deviceInfo{Path: "test"}, client.Prompt{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer key.Close()
+			if err := e.showInfo(t.Context(), key); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(port.sent, want) {
+				t.Errorf("sent %x, want %x", port.sent, want)
+			}
+			if !strings.Contains(out.String(), "fidokey simulator") {
+				t.Errorf("printed %s", out.String())
+			}
+		})
+	}
+}
+
+func setPIN(t *testing.T, authenticator *simulator.Authenticator) {
+	t.Helper()
+	key := client.New(authenticator, client.Options{Prompt: client.Prompt{
+		NewPIN: func(context.Context, client.NewPINRequest) ([]byte, error) { return []byte("1234"), nil },
+	}})
+	if err := key.SetPIN(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	defer authenticator.Close()
-	door := simulator.NewHID(authenticator)
-	defer door.Close()
-	port := &countingPort{Port: door.Port()}
-	var out bytes.Buffer
-	e := &env{stdout: &out, stderr: io.Discard, global: globalOptions{timeout: client.DefaultTimeout}}
-	key, err := e.openPort(t.Context(), port, deviceInfo{Path: "test"}, client.Prompt{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer key.Close()
-	if err := e.showInfo(t.Context(), key); err != nil {
-		t.Fatal(err)
-	}
-	if want := []byte{cmdInit, cmdCBOR, cmdCBOR}; !slices.Equal(port.sent, want) {
-		t.Errorf("sent %x, want %x", port.sent, want)
-	}
-	if !strings.Contains(out.String(), "fidokey simulator") {
-		t.Errorf("printed %s", out.String())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,8 +72,11 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s, _ := bufio.NewReader(stdout).ReadString('\n')
-		line <- s
+		s := bufio.NewScanner(stdout)
+		for s.Scan() && !strings.Contains(s.Text(), "uhid") {
+		}
+		line <- s.Text()
+		io.Copy(io.Discard, stdout)
 		cmd.Wait()
 	}()
 	t.Cleanup(func() {
