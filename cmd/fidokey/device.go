@@ -104,7 +104,11 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
-	return &openedKey{Key: client.New(dev, client.Options{Prompt: prompt, Timeout: e.global.timeout, MinRetries: e.global.minRetries}), device: d}, nil
+	options := client.Options{Prompt: prompt, Timeout: e.global.timeout}
+	if e.global.spendLastTries {
+		options.MinRetries = 1
+	}
+	return &openedKey{Key: client.New(dev, options), device: d}, nil
 }
 
 // socketDialer returns how to open a software key that is named as

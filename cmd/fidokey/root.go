@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -19,7 +18,7 @@ type globalOptions struct {
 	simulatorState string
 	simulatorTouch string
 	json           bool
-	minRetries     uint
+	spendLastTries bool
 }
 
 func newRootCmd(e *env) *cobra.Command {
@@ -40,9 +39,6 @@ to the terminal. A PIN is never taken from the command line itself.
 			if e.global.timeout <= 0 {
 				return fmt.Errorf("--timeout %v is not more than 0", e.global.timeout)
 			}
-			if e.global.minRetries == 0 {
-				return errors.New("--min-retries 0: a key without tries left takes no PIN")
-			}
 			return nil
 		},
 	}
@@ -52,7 +48,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	g, flags := &e.global, root.PersistentFlags()
 	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
-	flags.UintVar(&g.minRetries, "min-retries", client.DefaultMinRetries, "how many PIN tries must be left for one to be spent; 1 spends the last")
+	flags.BoolVar(&g.spendLastTries, "spend-last-tries", false, "try a PIN even if one or two tries are left; after the last only a reset helps")
 	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
