@@ -19,12 +19,13 @@ import (
 type recorded struct {
 	transport.Device
 	asked  []string
+	sent   [][]byte
 	tamper func(asked string, answer []byte) []byte // nil: not
 }
 
 func (r *recorded) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	what := asked(msg)
-	r.asked = append(r.asked, what)
+	r.asked, r.sent = append(r.asked, what), append(r.sent, slices.Clone(msg))
 	answer, err := r.Device.Exchange(ctx, msg)
 	if err == nil && r.tamper != nil {
 		answer = r.tamper(what, answer)
@@ -58,7 +59,12 @@ type managed struct {
 // does.
 func newManaged(t *testing.T, profile *simulator.Profile, prepare ...func(*managed)) *managed {
 	t.Helper()
-	m := &managed{bench: newBench(t, simulator.Config{Profile: profile}), wire: &recorded{}}
+	return newManagedKey(t, simulator.Config{Profile: profile}, prepare...)
+}
+
+func newManagedKey(t *testing.T, c simulator.Config, prepare ...func(*managed)) *managed {
+	t.Helper()
+	m := &managed{bench: newBench(t, c), wire: &recorded{}}
 	m.options.Findings = func(f ctap2.Finding) { m.findings = append(m.findings, f.What) }
 	m.person.pin, m.person.newPIN = "274913", "274913"
 	m.open(t)
@@ -87,7 +93,7 @@ func (m *managed) replug(t *testing.T) {
 }
 
 func (m *managed) forget() {
-	m.wire.asked, m.findings, m.person.asked = nil, nil, nil
+	m.wire.asked, m.wire.sent, m.findings, m.person.asked = nil, nil, nil, nil
 }
 
 func profile(t *testing.T, name string) *simulator.Profile {
@@ -140,6 +146,21 @@ func users(rps []client.RelyingParty) (all []string) {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// params returns subCommandParams of what was sent last under this name.
+func (m *managed) params(t *testing.T, name string, member uint64) map[any]any {
+	t.Helper()
+	for _, msg := range slices.Backward(m.wire.sent) {
+		var members map[any]any
+		if asked(msg) != name || ctapcbor.Unmarshal(msg[1:], &members) != nil {
+			continue
+		}
+		params, _ := members[member].(map[any]any)
+		return params
+	}
+	t.Fatalf("%s was not sent", name)
+	return nil
 }
 
 // byPIN are the exchanges that a flow begins with, if the PIN is asked for.
