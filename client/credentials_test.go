@@ -231,11 +231,11 @@ func TestTotalsThatLie(t *testing.T) {
 		want       []string
 		incomplete bool
 	}{
-		"a relying party too many":    {total("CredentialManagement 2", 5, 3), threePasskeys, true},
-		"2^32-1 relying parties":      {total("CredentialManagement 2", 5, uint64(1)<<32-1), threePasskeys, true},
-		"a credential too many":       {total("CredentialManagement 4", 9, 4), threePasskeys, true},
-		"a relying party too few":     {total("CredentialManagement 2", 5, 1), threePasskeys[:2], false},
-		"no relying party, and a one": {total("CredentialManagement 2", 5, 0), threePasskeys[:2], false},
+		"a relying party too many":        {total("CredentialManagement 2", 5, 3), threePasskeys, true},
+		"2^32-1 relying parties":          {total("CredentialManagement 2", 5, uint64(1)<<32-1), threePasskeys, true},
+		"a credential too many":           {total("CredentialManagement 4", 9, 4), threePasskeys, true},
+		"a relying party too few":         {total("CredentialManagement 2", 5, 1), threePasskeys[:2], false},
+		"no relying party, and one comes": {total("CredentialManagement 2", 5, 0), threePasskeys[:2], false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newManaged(t, profile(t, "ctap-2.1"), holding(t, threePasskeys...))
