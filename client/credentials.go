@@ -119,7 +119,6 @@ func (k *Key) DeleteCredential(ctx context.Context, id []byte) (Deletion, error)
 	if had, known := k.largeBlobKeys[string(id)]; known {
 		d.HadLargeBlobKey = &had
 	}
-	delete(k.largeBlobKeys, string(id))
 	return d, nil
 }
 

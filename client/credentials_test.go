@@ -345,12 +345,16 @@ func TestDeleteCredential(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			info := m.info(t)
 			m.wire.asked = nil
 			d, err := m.DeleteCredential(t.Context(), list[0].ID) // bob's, the newest
 			if err != nil || d.HadLargeBlobKey == nil || *d.HadLargeBlobKey {
 				t.Fatalf("%+v, %v", d, err)
 			}
 			m.wantAsked(t, command)
+			if m.info(t) == info {
+				t.Error("getInfo is not asked again, though there is more room now")
+			}
 			rps, err := m.Credentials(t.Context())
 			if want := []string{"a.example alice", "b.example carol"}; err != nil || !slices.Equal(users(rps), want) {
 				t.Errorf("left %q, %v", users(rps), err)

@@ -303,8 +303,8 @@ func TestEnrollmentCancelled(t *testing.T) {
 			if last := m.wire.asked[len(m.wire.asked)-1]; last != "BioEnrollment 3" {
 				t.Errorf("the last exchange is %s", last)
 			}
-			if len(f.told) != samples {
-				t.Errorf("told %q", f.told)
+			if len(f.told) != samples || len(m.findings) > 0 {
+				t.Errorf("told %q, findings %q", f.told, m.findings)
 			}
 			if left, err := m.Fingerprints(t.Context()); err != nil || len(left) != 0 {
 				t.Errorf("left %v, %v", left, err)
