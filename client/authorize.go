@@ -121,6 +121,9 @@ func (k *Key) tokenByUV(ctx context.Context, need pin.Grant) (*pin.Token, error)
 // tokenByPIN asks for the PIN and trades it for a token. It spends at most one
 // try.
 func (k *Key) tokenByPIN(ctx context.Context, need pin.Grant) (*pin.Token, error) {
+	if mustChange(k.info) {
+		return nil, ErrPINChangeNeeded // the key would take the try and refuse the token
+	}
 	entered, retries, err := k.askPIN(ctx, need.RPID)
 	if err != nil {
 		return nil, err

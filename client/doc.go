@@ -1,9 +1,11 @@
 // Package client is what a person wants done with a security key: see what it
-// is, set its PIN, register, sign in, reset.
+// is, set its PIN, register, sign in, list and delete what is on it, enrol
+// fingers, configure it, reset.
 //
 //	key := client.New(dev, client.Options{Prompt: prompt})
 //	info, err := key.Info(ctx)
 //	made, err := key.Register(ctx, client.Registration{...})
+//	rps, err := key.Credentials(ctx)
 //
 // It asks people through the functions in [Prompt] and never prints. It never
 // tries a PIN twice, and never one that it was not given for this purpose.

@@ -48,6 +48,8 @@ type Key struct {
 	info     *ctap2.GetInfoResponse
 	token    *heldToken
 	protocol pin.Protocol // that has worked; 0: not known yet
+	// largeBlobKeys says of each credential that was listed whether it has one.
+	largeBlobKeys map[string]bool
 }
 
 // New returns a Key on an open device. It sends nothing.
@@ -68,7 +70,7 @@ func (k *Key) use(dev transport.Device) {
 // forget drops what is known of the key and changes with a power cycle.
 func (k *Key) forget() {
 	k.dropToken()
-	k.info, k.protocol = nil, 0
+	k.info, k.protocol, k.largeBlobKeys = nil, 0, nil
 }
 
 // Close wipes what is kept of the key and closes the device.

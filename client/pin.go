@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (k *Key) PINState(ctx context.Context) (PINState, error) {
 	if err != nil {
 		return PINState{}, err
 	}
-	s := PINState{MustChange: info.ForcePINChange != nil && *info.ForcePINChange}
+	s := PINState{MustChange: mustChange(info)}
 	if s.Set, s.Supported = info.Option(ctap2.OptionClientPIN); !s.Set {
 		return s, nil // some keys never answer getPINRetries now
 	}
@@ -36,6 +37,10 @@ func (k *Key) PINState(ctx context.Context) (PINState, error) {
 	}
 	s.Retries = &retries
 	return s, nil
+}
+
+func mustChange(info *ctap2.GetInfoResponse) bool {
+	return info.ForcePINChange != nil && *info.ForcePINChange
 }
 
 // SetPIN gives the key its first PIN, which Prompt.NewPIN asks for.
@@ -82,6 +87,9 @@ func (k *Key) ChangePIN(ctx context.Context) error {
 		return err
 	}
 	defer clear(newPIN)
+	if mustChange(info) && bytes.Equal(current, newPIN) {
+		return fmt.Errorf("%w: it is the old one, and the key asks for another", pin.ErrPolicy)
+	}
 	_, err = withProtocol(k, func(p pin.Protocol) (none, error) {
 		return none{}, pin.Change(ctx, k.dev, info, p, current, newPIN)
 	}, k.noTrySpent(ctx, retries))
@@ -182,9 +190,18 @@ func (k *Key) askNewPIN(ctx context.Context) ([]byte, error) {
 	if k.prompt.NewPIN == nil {
 		return nil, ErrPINNeeded
 	}
-	newPIN, err := k.prompt.NewPIN(ctx, NewPINRequest{MinLength: k.info.MinPINCodePoints()})
+	newPIN, err := k.prompt.NewPIN(ctx, newPINRequest(k.info))
 	if err != nil {
 		return nil, fmt.Errorf("new PIN: %w", err)
 	}
 	return newPIN, nil
+}
+
+func newPINRequest(info *ctap2.GetInfoResponse) NewPINRequest {
+	r := NewPINRequest{MinLength: info.MinPINCodePoints(), PolicyURL: string(info.PINComplexityPolicyURL)}
+	if info.MaxPINLength != nil {
+		r.MaxLength = *info.MaxPINLength
+	}
+	r.Complexity = info.PINComplexityPolicy != nil && *info.PINComplexityPolicy
+	return r
 }

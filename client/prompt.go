@@ -19,6 +19,9 @@ type Prompt struct {
 	// Touch says that the key waits for a touch; it is called once for each
 	// command that waits, and must return at once.
 	Touch func(t Touch)
+	// Sample says what the sensor made of a finger, and how many good samples are
+	// still needed to enrol it; it must return at once.
+	Sample func(s ctap2.SampleStatus, remaining uint)
 }
 
 // A PINRequest says what a PIN is asked for.
@@ -29,7 +32,10 @@ type PINRequest struct {
 
 // A NewPINRequest says what the key asks of a new PIN.
 type NewPINRequest struct {
-	MinLength uint // Unicode code points
+	MinLength  uint   // Unicode code points
+	MaxLength  uint   // Unicode code points; 0: not told, then 63 bytes in UTF-8 are the limit
+	Complexity bool   // the key enforces rules of its maker's (CTAP 2.2)
+	PolicyURL  string // where those are written down; may be empty
 }
 
 // Touch is a key's wait for a touch.
@@ -44,6 +50,9 @@ var (
 	// ErrLastTries is returned when fewer PIN tries are left than
 	// Options.MinRetries. None was spent.
 	ErrLastTries = errors.New("too few PIN tries are left to spend one")
+	// ErrPINChangeNeeded is returned when the key takes its PIN for nothing but to
+	// be changed (forcePINChange). No PIN was asked for.
+	ErrPINChangeNeeded = errors.New("the PIN must be changed before it is good for anything else")
 	// ErrNoPIN is returned when user verification is required of a key that has
 	// neither a PIN nor another way to verify the user set up.
 	ErrNoPIN = errors.New("the key cannot verify the user: it has no PIN")

@@ -85,6 +85,7 @@ var hints = []struct {
 	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. 'fidokey info' shows the minimum length and where the rule is written."},
 	{client.ErrLastTries, exitSafety, "Nothing was tried. If you are sure of the PIN, --spend-last-tries tries it all the same. After the last wrong one only a reset helps, which destroys every credential."},
 	{client.ErrNoPIN, exitPIN, "Set a PIN first: fidokey pin set"},
+	{client.ErrPINChangeNeeded, exitPIN, "Change it with: fidokey pin change"},
 	{client.ErrPINSet, exitPIN, "Change it with: fidokey pin change"},
 	{client.ErrPINNeeded, exitPIN, "Give it with --pin-file, --pin-stdin or --pin-env, or run the command on a terminal."},
 	{client.ErrPINUnsupported, exitPIN, ""},
