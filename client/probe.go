@@ -13,8 +13,8 @@ import (
 
 // probe returns a credential of a list that the key has for an RP ID, or
 // NO_CREDENTIALS. It asks for neither touch nor PIN: a credential that the key
-// hides without user verification is not found, and a key that tells nothing
-// without (alwaysUv) has its error returned.
+// hides without user verification is not found. The error of a key that tells
+// nothing without is returned; some with alwaysUv are like that.
 func (k *Key) probe(ctx context.Context, rpID string, list []ctap2.Descriptor) (*ctap2.Descriptor, error) {
 	ctx, info, err := k.begin(ctx)
 	if err != nil {

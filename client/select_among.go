@@ -27,9 +27,10 @@ func SelectByTouch(ctx context.Context, keys []*Key) (*Key, error) {
 
 // SelectByCredential returns the key that has one of the credentials for an RP ID:
 // the one that answers first if there are several. It asks nobody for a touch or a
-// PIN. So a key that tells nothing without a PIN (alwaysUv) is not chosen, nor one
-// that hides the credential without (credProtect). If no key is found the error
-// joins those of all keys; it is ctap2.ErrNoCredentials for those that answered.
+// PIN. So a key that hides the credential without a PIN (credProtect) is not
+// chosen, nor one that tells nothing without, as some with alwaysUv do. If no key
+// is found the error joins those of all keys; it is ctap2.ErrNoCredentials for
+// those that answered.
 func SelectByCredential(ctx context.Context, keys []*Key, rpID string, credentials []ctap2.Descriptor) (*Key, error) {
 	return first(ctx, keys, func(ctx context.Context, k *Key) error {
 		k.options.Timeout = min(k.options.Timeout, silentTimeout)

@@ -47,7 +47,7 @@ func (k *Key) infoOfU2F(ctx context.Context, failed error) (*ctap2.GetInfoRespon
 	if err != nil || version.Version != u2f.V2 {
 		return nil, failed
 	}
-	if claims || !errors.Is(failed, transport.ErrUnsupported) {
+	if claims || !errors.Is(failed, transport.ErrUnsupported) && !errors.Is(failed, ctap2.ErrInvalidCommand) {
 		transport.Tolerate(ctx, ctap2.Finding{
 			What: fmt.Sprintf("the key is used with U2F, since it failed with CTAP2: %v", failed), Where: ctap2.CommandGetInfo.String(),
 		})
