@@ -61,11 +61,23 @@ func (l *line) Wink(ctx context.Context) error {
 	return l.Device.Wink(ctx)
 }
 
+// A cable counts the reports that go to the key.
+type cable struct {
+	*simulator.Port
+	reports int
+}
+
+func (c *cable) Write(report []byte) (int, error) {
+	c.reports++
+	return c.Port.Write(report)
+}
+
 // A station is a key over a simulator, through reports, U2F included.
 type station struct {
 	*client.Key
 	simulator *simulator.Authenticator
 	line      *line
+	cable     *cable
 	touches   []client.Touch
 	findings  []string
 	pins      int // asked for
@@ -77,11 +89,13 @@ func newStation(t *testing.T, c simulator.Config) *station {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev, err := hid.Open(t.Context(), simulator.NewHID(a).Port())
+	cable := &cable{Port: simulator.NewHID(a).Port()}
+	dev, err := hid.Open(t.Context(), cable)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{simulator: a, line: &line{Device: dev}}
+	cable.reports = 0
+	s := &station{simulator: a, line: &line{Device: dev}, cable: cable}
 	answer := func() ([]byte, error) { return []byte("1234"), nil }
 	s.Key = client.New(s.line, client.Options{
 		Prompt: client.Prompt{
