@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 )
@@ -24,6 +25,18 @@ func TestSelect(t *testing.T) {
 	const info, selection, create = "authenticatorGetInfo", "authenticatorSelection", "authenticatorMakeCredential"
 	withoutSelection := func(p *simulator.Profile) {
 		p.Quirks.Statuses = []simulator.StatusQuirk{{Command: ctap2.CommandSelection, To: ctap2.ErrInvalidCommand}}
+	}
+	algorithms := func(all ...cose.Algorithm) func(*simulator.Profile) {
+		return func(p *simulator.Profile) {
+			p.GetInfo.Algorithms = nil
+			for _, alg := range all {
+				p.GetInfo.Algorithms = append(p.GetInfo.Algorithms, ctap2.CredentialParameters{Algorithm: alg, Type: ctap2.PublicKeyType})
+			}
+		}
+	}
+	falseEdDSA := func(p *simulator.Profile) {
+		algorithms(cose.EdDSA, cose.ES256)(p)
+		p.Quirks.RefuseAlgorithms = []cose.Algorithm{cose.EdDSA}
 	}
 	for _, tt := range []struct {
 		name    string // of the profile
@@ -48,6 +61,8 @@ func TestSelect(t *testing.T) {
 		{name: "quirk-which-key-costs", pin: true, sent: []string{info, selection}},
 		{name: "quirk-which-key-costs", edit: ofCTAP20, pin: true, sent: []string{info, create}, cost: 1},
 		{name: "no-pin", sent: []string{info, create}},
+		{name: "no-pin", edit: algorithms(cose.EdDSA), sent: []string{info, create}},
+		{name: "no-pin", edit: falseEdDSA, sent: []string{info, create}},
 		{name: "u2f", sent: []string{info, "U2F_VERSION", "U2F_REGISTER"}},
 	} {
 		name := tt.name
@@ -190,6 +205,11 @@ func TestSelectByTouch(t *testing.T) {
 						t.Errorf("asked for a touch %d times", len(s.touches))
 					}
 				}
+				d.stations[n].line.sent()
+				if _, err := key.Info(t.Context()); err != nil {
+					t.Error(err)
+				}
+				d.stations[n].wantSent(t) // it is known already
 				for _, s := range d.stations {
 					s.usable(t)
 				}
@@ -297,12 +317,6 @@ func TestSelectByCredential(t *testing.T) {
 					d.stations[n].usable(t)
 				}
 
-				// Nobody has it; the dead key is waited for, but not long.
-				begin = time.Now()
-				_, err = client.SelectByCredential(t.Context(), d.keys, "other.example", list)
-				if !errors.Is(err, ctap2.ErrNoCredentials) || !strings.Contains(err.Error(), "key 9: ") || time.Since(begin) > 10*time.Second {
-					t.Errorf("after %v: %v", time.Since(begin), err)
-				}
 			})
 		})
 	}
@@ -328,6 +342,37 @@ func TestSelectByCredential(t *testing.T) {
 		}
 		s.wantSent(t, want...)
 	}
+}
+
+// TestSelectByCredentialNowhere: a key that never answers is waited for if no
+// other has the credential, but not as long as for a touch.
+func TestSelectByCredentialNowhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "", "default", "u2f", "default")
+		d.stations[2].dies(t)
+		list := []ctap2.Descriptor{{ID: make([]byte, 64), Type: ctap2.PublicKeyType}}
+		begin := time.Now()
+		_, err := client.SelectByCredential(t.Context(), d.keys, "example.com", list)
+		if !errors.Is(err, ctap2.ErrNoCredentials) || !strings.Contains(err.Error(), "key 3: ") || time.Since(begin) > 10*time.Second {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+	})
+}
+
+// TestSelectByTouchPrompts: the person is told of one key at a time, as the race
+// detector sees.
+func TestSelectByTouchPrompts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "no-pin", "default", "ctap-2.0", "u2f", "no-pin")
+		told := 0
+		var keys []*client.Key
+		for _, s := range d.stations {
+			keys = append(keys, client.New(s.line, client.Options{Prompt: client.Prompt{Touch: func(client.Touch) { told++ }}}))
+		}
+		if _, err := client.SelectByTouch(t.Context(), keys); err != nil || told != len(keys) {
+			t.Errorf("told of %d keys, %v", told, err)
+		}
+	})
 }
 
 // TestSelectByCredentialOneByOne: a key that fails with a list is asked for each
