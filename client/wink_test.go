@@ -88,3 +88,16 @@ func TestWinkNot(t *testing.T) {
 		s.wantSent(t, "wink")
 	})
 }
+
+// TestWinkAndSelect: the distance is kept by whoever speaks to the key next.
+func TestWinkAndSelect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := playing(t, "quirk-busy-after-wink")
+		if err := s.Wink(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.SelectByTouch(t.Context(), []*client.Key{s.Key}); err != nil || s.cable.reports != 3 {
+			t.Errorf("%v, %d reports", err, s.cable.reports)
+		}
+	})
+}
