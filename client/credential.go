@@ -18,6 +18,9 @@ type Registration struct {
 	Exclude          []ctap2.Descriptor
 	Discoverable     bool
 	UserVerification UserVerification
+	// AppIDExclude is the AppID under which credentials in Exclude may have been
+	// registered over U2F (WebAuthn Level 3, section 10.1.2); empty: none.
+	AppIDExclude string
 }
 
 // Register makes a credential (CTAP 2.1, section 6.1). If the key wants its PIN
@@ -25,6 +28,12 @@ type Registration struct {
 func (k *Key) Register(ctx context.Context, r Registration) (*ctap2.MakeCredentialResponse, error) {
 	ctx, info, err := k.begin(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if onlyU2F(info) {
+		return k.registerU2F(ctx, r)
+	}
+	if err := k.excludeByAppID(ctx, r); err != nil {
 		return nil, err
 	}
 	if rk, _ := info.Option(ctap2.OptionRK); r.Discoverable && !rk {
@@ -59,6 +68,10 @@ type Assertion struct {
 	RPID             string
 	Allow            []ctap2.Descriptor // empty: any discoverable credential
 	UserVerification UserVerification
+	// AppID is tried where the key has no credential in Allow under RPID; it is
+	// what they were registered with over U2F (WebAuthn Level 3, section 10.1.1).
+	// Whether it was used shows in the RP ID hash of the authenticator data.
+	AppID string
 }
 
 // Authenticate returns an assertion for each credential that the key has for the
@@ -68,6 +81,13 @@ func (k *Key) Authenticate(ctx context.Context, a Assertion) ([]*ctap2.GetAssert
 	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if onlyU2F(info) {
+		assertion, err := k.authenticateU2F(ctx, a, a.AppID)
+		return alone(assertion, err)
+	}
+	if a.AppID != "" {
+		return k.authenticateAppID(ctx, a)
 	}
 	alwaysUV, _ := info.Option(ctap2.OptionAlwaysUV)
 	first, err := verifyUser(ctx, k, verification{

@@ -7,6 +7,10 @@
 //	made, err := key.Register(ctx, client.Registration{...})
 //	rps, err := key.Credentials(ctx)
 //
+// Keys that speak U2F only register and sign in, too; what they cannot do is
+// [ErrU2FOnly]. Of several keys, [SelectByTouch] finds the one that the person
+// means and [SelectByCredential] the one that has a credential.
+//
 // It asks people through the functions in [Prompt] and never prints. It never
 // tries a PIN twice, and never one that it was not given for this purpose.
 package client

@@ -3,6 +3,7 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,7 +43,7 @@ type Options struct {
 // A Key is a security key that flows are run on, one at a time. Several Keys may
 // be used at once.
 type Key struct {
-	dev      transport.Device
+	dev      *watched
 	options  Options
 	prompt   Prompt
 	info     *ctap2.GetInfoResponse
@@ -80,7 +81,8 @@ func (k *Key) Close() error {
 }
 
 // Info returns what the key says of itself. It is asked once, and again after a
-// flow that changed the answer.
+// flow that changed the answer. A key that speaks U2F only says nothing: for it
+// the version is U2F_V2, the AAGUID zero, and Raw empty.
 func (k *Key) Info(ctx context.Context) (*ctap2.GetInfoResponse, error) {
 	_, info, err := k.begin(ctx)
 	return info, err
@@ -92,6 +94,9 @@ func (k *Key) begin(ctx context.Context) (context.Context, *ctap2.GetInfoRespons
 	ctx = k.listen(ctx)
 	if k.info == nil {
 		info, err := ctap2.Do(ctx, k.dev, ctap2.GetInfo{})
+		if err != nil {
+			info, err = k.infoOfU2F(ctx, err)
+		}
 		if err != nil {
 			return ctx, nil, err
 		}
@@ -126,9 +131,13 @@ func (k *Key) Send(ctx context.Context, command ctap2.Command, params []byte) ([
 type watched struct {
 	transport.Device
 	options *Options
+	deaf    time.Time // until then the key may fail: see Wink
 }
 
 func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	if err := w.awaitHearing(ctx); err != nil {
+		return nil, err
+	}
 	ctx, cancel := w.watch(ctx, ctap2.Command(msg[0]))
 	defer cancel()
 	return w.Device.Exchange(ctx, msg)
@@ -136,7 +145,7 @@ func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 
 // watch returns the context for one command.
 func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeoutCause(ctx, w.options.Timeout, timeoutError{w.options.Timeout})
+	ctx, cancel := w.options.deadline(ctx)
 	if touch := w.options.Prompt.Touch; touch != nil {
 		told := false
 		ctx = transport.WithStatus(ctx, func(s transport.Status) {
@@ -147,6 +156,32 @@ func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Con
 		})
 	}
 	return ctx, cancel
+}
+
+// deadline returns the context for what may take Timeout.
+func (o *Options) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, o.Timeout, timeoutError{o.Timeout})
+}
+
+// ended is the error of a flow whose context ended while nothing ran on the key.
+func ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, ctx.Err()) {
+		return fmt.Errorf("%w (%w)", cause, ctx.Err())
+	}
+	return cause
+}
+
+// pause waits for d, or for the end of ctx, whose error it returns.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	}
 }
 
 // timeoutError is context.DeadlineExceeded with the time that has passed.

@@ -6,12 +6,6 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 )
 
-// Select waits until the person touches this key (CTAP 2.1, section 6.9).
-func (k *Key) Select(ctx context.Context) error {
-	_, err := ctap2.Do(k.listen(ctx), k.dev, ctap2.Selection{})
-	return err
-}
-
 // Reset destroys every credential and the PIN (CTAP 2.1, section 6.6). Most keys
 // take it only within 10 seconds after they were plugged in.
 func (k *Key) Reset(ctx context.Context) error {

@@ -3,7 +3,6 @@ package ctap2
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/fidokey/fidokey/internal/ctapcbor"
@@ -38,7 +37,7 @@ func (e *Error) Unwrap() error { return e.Status }
 
 // ErrMalformed is what every error about an answer wraps that is not what the
 // specification says it is.
-var ErrMalformed = errors.New("malformed answer")
+var ErrMalformed = transport.ErrMalformed
 
 // checker is an answer that knows which of its members must be there, and how.
 type checker interface{ check() error }

@@ -33,6 +33,9 @@ var (
 	// ErrUnsupported is returned for something that the device, or this build of
 	// the program, cannot do.
 	ErrUnsupported = errors.New("not supported")
+	// ErrMalformed is wrapped by errors about an answer that came through whole
+	// and is not what the specification says it is.
+	ErrMalformed = errors.New("malformed answer")
 )
 
 // Status is the status of a keepalive message (CTAP 2.1, section 11.2.9.1.7).

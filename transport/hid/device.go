@@ -103,6 +103,12 @@ func open(ctx context.Context, port Port) (*Device, error) {
 // Capabilities returns the flags that the key sent when it was opened.
 func (d *Device) Capabilities() Capability { return d.capabilities }
 
+// ClaimsCTAP2 reports whether the key says that it speaks CTAP2.
+func (d *Device) ClaimsCTAP2() bool { return d.capabilities&CapabilityCBOR != 0 }
+
+// ClaimsWink reports whether the key says that it can wink.
+func (d *Device) ClaimsWink() bool { return d.capabilities&CapabilityWink != 0 }
+
 // Version returns the key's device version. Its meaning is the maker's.
 func (d *Device) Version() (major, minor, build byte) {
 	return d.version[0], d.version[1], d.version[2]

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/fidokey/fidokey/transport"
 )
 
 // ErrFraming is wrapped by the error for a packet that cannot stand where the
@@ -52,6 +54,12 @@ func (e Error) Error() string {
 		return fmt.Sprintf("%s (CTAPHID error %#02x)", name, byte(e))
 	}
 	return e.String()
+}
+
+// Is has ERR_INVALID_CMD mean transport.ErrUnsupported: it is how a key without
+// CTAP2, or without U2F, answers a message of the one that it lacks.
+func (e Error) Is(target error) bool {
+	return e == ErrInvalidCmd && target == transport.ErrUnsupported
 }
 
 // An endedError says that a context ended, and what the key did last. It is

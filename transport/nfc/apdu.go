@@ -70,8 +70,9 @@ func (a apdu) extended() []byte {
 var errAPDU = errors.New("malformed APDU")
 
 // parseAPDU decodes a command in any of the seven forms of ISO 7816-4, section
-// 5.1. An Le of zero means the same in all of them, and the exact number is of
-// no use once the form changes, so any Le becomes zero.
+// 5.1, and with the extended Lc of zero that some U2F platforms send. An Le of
+// zero means the same in all of them, and the exact number is of no use once the
+// form changes, so any Le becomes zero.
 func parseAPDU(b []byte) (apdu, error) {
 	if len(b) < 4 {
 		return apdu{}, errAPDU
@@ -101,7 +102,7 @@ func parseAPDU(b []byte) (apdu, error) {
 		lc = int(binary.BigEndian.Uint16(body))
 	}
 	body = body[width:]
-	if lc == 0 || len(body) < lc {
+	if lc == 0 && width == 1 || len(body) < lc {
 		return apdu{}, errAPDU
 	}
 	a.data = body[:lc]

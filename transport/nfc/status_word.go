@@ -3,6 +3,8 @@ package nfc
 import (
 	"errors"
 	"fmt"
+
+	"github.com/fidokey/fidokey/transport"
 )
 
 // ErrFraming is wrapped by the error for a response that no card may give.
@@ -65,6 +67,12 @@ func (s StatusWord) Error() string {
 		return fmt.Sprintf("%s (status word %04x)", name, uint16(s))
 	}
 	return s.String()
+}
+
+// Is has an unknown instruction or class mean transport.ErrUnsupported: it is how
+// a card without CTAP2 answers NFCCTAP_MSG.
+func (s StatusWord) Is(target error) bool {
+	return (s == ErrInstruction || s == ErrClass) && target == transport.ErrUnsupported
 }
 
 func (s StatusWord) sw1() byte { return byte(s >> 8) }

@@ -1,0 +1,109 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
+	"github.com/fidokey/fidokey/u2f"
+)
+
+// ErrU2FOnly is wrapped by the errors for what a key that speaks U2F only, which
+// is older than FIDO2, cannot do.
+var ErrU2FOnly = errors.New("the key speaks U2F only")
+
+// touchPoll is the time between two questions whether a U2F key was touched.
+const touchPoll = 250 * time.Millisecond
+
+// Message is Exchange for U2F.
+func (w *watched) Message(ctx context.Context, apdu []byte) ([]byte, error) {
+	dev, ok := w.Device.(u2f.Messenger)
+	if !ok {
+		return nil, fmt.Errorf("U2F: %w by this transport", transport.ErrUnsupported)
+	}
+	if err := w.awaitHearing(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := w.options.deadline(ctx)
+	defer cancel()
+	return dev.Message(ctx, apdu)
+}
+
+// infoOfU2F stands in for getInfo, which failed, if the key speaks U2F; else the
+// error stays. A key that should have known better is reported.
+func (k *Key) infoOfU2F(ctx context.Context, failed error) (*ctap2.GetInfoResponse, error) {
+	claimer, ok := k.dev.Device.(interface{ ClaimsCTAP2() bool })
+	claims := ok && claimer.ClaimsCTAP2()
+	silent := errors.Is(failed, context.DeadlineExceeded) && (claims || !ok)
+	if ctx.Err() != nil || silent || errors.Is(failed, transport.ErrClosed) {
+		return nil, failed
+	}
+	version, err := u2f.Do(ctx, k.dev, u2f.Version{})
+	if err != nil || version.Version != u2f.V2 {
+		return nil, failed
+	}
+	if claims || !errors.Is(failed, transport.ErrUnsupported) && !errors.Is(failed, ctap2.ErrInvalidCommand) {
+		transport.Tolerate(ctx, ctap2.Finding{
+			What: fmt.Sprintf("the key is used with U2F, since it failed with CTAP2: %v", failed), Where: ctap2.CommandGetInfo.String(),
+		})
+	}
+	return &ctap2.GetInfoResponse{Versions: []string{ctap2.VersionU2F}}, nil
+}
+
+// onlyU2F reports whether a key speaks no CTAP2.
+func onlyU2F(info *ctap2.GetInfoResponse) bool {
+	return !slices.ContainsFunc(info.Versions, func(v string) bool { return v != ctap2.VersionU2F })
+}
+
+// untilTouched sends a U2F command again and again until the person has touched
+// the key, which never waits by itself (CTAP 2.1, section 7.2). command is what
+// the person is told.
+func untilTouched[R any](ctx context.Context, k *Key, command ctap2.Command, req u2f.Request[R]) (*R, error) {
+	ctx, cancel := k.options.deadline(ctx)
+	defer cancel()
+	for told := false; ; {
+		resp, err := u2f.Do(ctx, k.dev, req)
+		if !errors.Is(err, u2f.ErrConditionsNotSatisfied) {
+			return resp, err
+		}
+		if k.prompt.Touch != nil && !told {
+			told = true
+			k.prompt.Touch(Touch{Command: command})
+		}
+		if err := pause(ctx, touchPoll); err != nil {
+			return nil, fmt.Errorf("%v: %v: %w", command, transport.StatusUPNeeded, err)
+		}
+	}
+}
+
+// touchU2F waits for a touch, with a registration that is thrown away. It leaves
+// nothing on the key: the key handle is all there is of it.
+func (k *Key) touchU2F(ctx context.Context, command ctap2.Command) error {
+	_, err := untilTouched(ctx, k, command, u2f.Register{Application: sha256.Sum256([]byte(selectRPID))})
+	return err
+}
+
+// knownU2F returns the first credential of a list that the key has for an
+// application, or NO_CREDENTIALS. The key is asked without a touch.
+func (k *Key) knownU2F(ctx context.Context, application [32]byte, list []ctap2.Descriptor) (*ctap2.Descriptor, error) {
+	for _, d := range list {
+		if len(d.ID) == 0 || len(d.ID) > u2f.MaxKeyHandle {
+			continue // of a key that speaks CTAP2
+		}
+		_, err := u2f.Do(ctx, k.dev, u2f.Authenticate{Control: u2f.CheckOnly, Application: application, KeyHandle: d.ID})
+		var refused u2f.StatusWord
+		switch {
+		case err == nil, errors.Is(err, u2f.ErrConditionsNotSatisfied):
+			return &ctap2.Descriptor{ID: d.ID, Type: ctap2.PublicKeyType}, nil
+		case !errors.As(err, &refused):
+			return nil, err
+		}
+		// Not known. Keys say so with WRONG_DATA, WRONG_LENGTH and others.
+	}
+	return nil, &ctap2.Error{Command: ctap2.CommandGetAssertion, Status: ctap2.ErrNoCredentials}
+}

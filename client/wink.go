@@ -1,0 +1,53 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fidokey/fidokey/transport"
+)
+
+// winkTime is how long a key may be busy with a wink: some fail with the command
+// that follows sooner, others never answer the wink.
+const winkTime = 2 * time.Second
+
+// A winker is a device that can blink, if it says so. Those on USB are winkers.
+type winker interface {
+	Wink(ctx context.Context) error
+	ClaimsWink() bool
+}
+
+// Wink makes the key blink for a moment, so that a person sees which one it is
+// (CTAP 2.1, section 11.2.9.2.1). It returns an error that wraps
+// transport.ErrUnsupported for a key that does not claim to be able to. Some keys
+// give no answer; it is waited for at most two seconds, and its absence reported
+// as a finding. The next command waits until two seconds have passed.
+func (k *Key) Wink(ctx context.Context) error {
+	ctx = k.listen(ctx)
+	dev, ok := k.dev.Device.(winker)
+	if !ok || !dev.ClaimsWink() {
+		return fmt.Errorf("wink: %w", transport.ErrUnsupported)
+	}
+	if err := k.dev.awaitHearing(ctx); err != nil {
+		return err
+	}
+	k.dev.deaf = time.Now().Add(winkTime)
+	short, cancel := context.WithDeadline(ctx, k.dev.deaf)
+	defer cancel()
+	err := dev.Wink(short)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		transport.Tolerate(ctx, transport.Finding{What: "no answer", Where: "CTAPHID_WINK"})
+		return nil
+	}
+	return err
+}
+
+// awaitHearing waits until the key has ears again after a wink.
+func (w *watched) awaitHearing(ctx context.Context) error {
+	if d := time.Until(w.deaf); d > 0 {
+		return pause(ctx, d)
+	}
+	return nil
+}
