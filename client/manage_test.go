@@ -96,15 +96,6 @@ func (m *managed) forget() {
 	m.wire.asked, m.wire.sent, m.findings, m.person.asked = nil, nil, nil, nil
 }
 
-func profile(t *testing.T, name string) *simulator.Profile {
-	t.Helper()
-	p, err := simulator.LoadProfile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 // holding registers a discoverable credential for each "rp user".
 func holding(t *testing.T, credentials ...string) func(*managed) {
 	return func(m *managed) {

@@ -124,7 +124,7 @@ func TestSelectRefused(t *testing.T) {
 func TestSelectNobodyTouches(t *testing.T) {
 	for _, name := range []string{"default", "ctap-2.0", "no-pin", "u2f"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStation(t, simulator.Config{Profile: profile(t, name, nil), Presence: nobodyThere})
+			s := newStation(t, simulator.Config{Profile: profile(t, name), Presence: nobodyThere})
 			if err := s.Select(t.Context()); err == nil {
 				t.Errorf("%s: selected", name)
 			}
@@ -152,7 +152,7 @@ func newDesk(t *testing.T, touched string, profiles ...string) *desk {
 		if name == touched {
 			presence = touchedAfter(patience)
 		}
-		s := newStation(t, simulator.Config{Profile: profile(t, name, nil), Presence: presence})
+		s := newStation(t, simulator.Config{Profile: profile(t, name), Presence: presence})
 		d.stations = append(d.stations, s)
 		d.keys = append(d.keys, s.Key)
 	}

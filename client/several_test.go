@@ -25,7 +25,7 @@ func TestSeveralKeys(t *testing.T) {
 		}
 		var stations []*station
 		for n, name := range profiles {
-			c := simulator.Config{Profile: profile(t, name, nil)}
+			c := simulator.Config{Profile: profile(t, name)}
 			if n == slow {
 				c.Presence = touchedAfter(10 * time.Second)
 			}

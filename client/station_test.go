@@ -113,14 +113,16 @@ func newStation(t *testing.T, c simulator.Config) *station {
 }
 
 // profile loads a shipped profile and changes it.
-func profile(t *testing.T, name string, edit func(p *simulator.Profile)) *simulator.Profile {
+func profile(t *testing.T, name string, edits ...func(p *simulator.Profile)) *simulator.Profile {
 	t.Helper()
 	p, err := simulator.LoadProfile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if edit != nil {
-		edit(p)
+	for _, edit := range edits {
+		if edit != nil {
+			edit(p)
+		}
 	}
 	return p
 }
@@ -128,7 +130,7 @@ func profile(t *testing.T, name string, edit func(p *simulator.Profile)) *simula
 // playing is a station for a shipped profile.
 func playing(t *testing.T, name string) *station {
 	t.Helper()
-	return newStation(t, simulator.Config{Profile: profile(t, name, nil)})
+	return newStation(t, simulator.Config{Profile: profile(t, name)})
 }
 
 // wantSent compares what was sent with what was to be sent.

@@ -99,7 +99,7 @@ func (oldCard) Close() error { return nil }
 // TestU2FCard: a card without CTAP2 does not know the class of its messages, or
 // knows it and no command. Neither is worth a finding.
 func TestU2FCard(t *testing.T) {
-	a, err := simulator.New(simulator.Config{Profile: profile(t, "u2f", nil)})
+	a, err := simulator.New(simulator.Config{Profile: profile(t, "u2f")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func u2fRegistration() client.Registration {
 func TestU2F(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))) // certificates begin later than bubbles
-		s := newStation(t, simulator.Config{Profile: profile(t, "u2f", nil), Presence: touchedAfter(time.Second)})
+		s := newStation(t, simulator.Config{Profile: profile(t, "u2f"), Presence: touchedAfter(time.Second)})
 		made, err := s.Register(t.Context(), u2fRegistration())
 		if err != nil {
 			t.Fatal(err)
@@ -380,7 +380,7 @@ func (s *station) mustRegister(t *testing.T, r client.Registration) ctap2.Descri
 // key can be used afterwards.
 func TestU2FNobodyTouches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStation(t, simulator.Config{Profile: profile(t, "u2f", nil), Presence: nobodyThere})
+		s := newStation(t, simulator.Config{Profile: profile(t, "u2f"), Presence: nobodyThere})
 		begin := time.Now()
 		_, err := s.Register(t.Context(), u2fRegistration())
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "not done within 30s") || took > 31*time.Second {
