@@ -343,9 +343,9 @@ func (s *signIn) arrayLargeBlob(ctx context.Context, array *LargeBlobArray, err 
 		}
 		return &LargeBlobResult{Blob: blob, Err: err}
 	}
-	change, err := array.set(key, s.Extensions.WriteLargeBlob)
+	entries, err := array.set(key, s.Extensions.WriteLargeBlob)
 	if err == nil {
-		_, err = s.k.commitLargeBlobs(ctx, array, change, token, false)
+		_, err = s.k.writeEntries(ctx, array, entries, token)
 	}
 	return &LargeBlobResult{Written: err == nil, Err: err}
 }

@@ -183,7 +183,7 @@ func (k *Key) RepairLargeBlobs(ctx context.Context, dryRun bool) (*LargeBlobPlan
 // changeLargeBlobs reads the array, lets change choose the entries that it shall
 // have, and writes them.
 func (k *Key) changeLargeBlobs(ctx context.Context, dryRun bool, change func(*LargeBlobArray) ([][]byte, error)) (*LargeBlobPlan, error) {
-	ctx, info, err := k.begin(ctx)
+	ctx, _, err := k.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -195,46 +195,52 @@ func (k *Key) changeLargeBlobs(ctx context.Context, dryRun bool, change func(*La
 	if err != nil {
 		return nil, err
 	}
-	plan, err := k.commitLargeBlobs(ctx, array, entries, nil, true)
-	if err != nil || dryRun || !plan.Changed {
+	if dryRun {
+		plan, _, err := array.plan(entries)
 		return plan, err
 	}
-	alwaysUV, _ := info.Option(ctap2.OptionAlwaysUV)
-	if !protected(info) && !alwaysUV {
-		return k.commitLargeBlobs(ctx, array, entries, nil, false)
-	}
-	return authorized(ctx, k, pin.Grant{Permissions: ctap2.PermissionLBW}, func(token *pin.Token) (*LargeBlobPlan, error) {
-		return k.commitLargeBlobs(ctx, array, entries, token, false)
-	})
+	return k.writeEntries(ctx, array, entries, nil)
 }
 
-// commitLargeBlobs writes the array with other entries, if they are others.
-func (k *Key) commitLargeBlobs(ctx context.Context, array *LargeBlobArray, entries [][]byte, token *pin.Token, dryRun bool) (*LargeBlobPlan, error) {
+// plan says what it means to put entries into the array, and returns the array
+// with them.
+func (a *LargeBlobArray) plan(entries [][]byte) (*LargeBlobPlan, []byte, error) {
 	serialized, err := serializeLargeBlobs(entries)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	plan := &LargeBlobPlan{
-		Before:   LargeBlobUse{uint(len(array.Raw)), len(array.Entries)},
+		Before:   LargeBlobUse{uint(len(a.Raw)), len(a.Entries)},
 		After:    LargeBlobUse{uint(len(serialized)), len(entries)},
-		Capacity: array.Capacity,
-		Changed:  array.Corrupt != nil || !slices.EqualFunc(entries, array.raws(), bytes.Equal),
+		Capacity: a.Capacity,
+		Changed:  a.Corrupt != nil || !slices.EqualFunc(entries, a.raws(), bytes.Equal),
 	}
 	if !plan.Changed {
 		plan.After = plan.Before
-		return plan, nil
 	}
 	if plan.After.Bytes > plan.Capacity && plan.After.Bytes > plan.Before.Bytes {
-		return plan, &LargeBlobStorageError{Needed: plan.After.Bytes, Capacity: plan.Capacity}
+		err = &LargeBlobStorageError{Needed: plan.After.Bytes, Capacity: plan.Capacity}
 	}
-	if dryRun {
-		return plan, nil
-	}
-	if err := k.writeLargeBlobs(ctx, serialized, token); err != nil {
+	return plan, serialized, err
+}
+
+// writeEntries writes the array with other entries, if they are others. token may
+// write; if it is nil one is got where the key asks for it.
+func (k *Key) writeEntries(ctx context.Context, array *LargeBlobArray, entries [][]byte, token *pin.Token) (*LargeBlobPlan, error) {
+	plan, serialized, err := array.plan(entries)
+	if err != nil || !plan.Changed {
 		return plan, err
 	}
-	plan.Written = true
-	return plan, nil
+	alwaysUV, _ := k.info.Option(ctap2.OptionAlwaysUV)
+	if token != nil || !protected(k.info) && !alwaysUV {
+		err = k.writeLargeBlobs(ctx, serialized, token)
+	} else {
+		_, err = authorized(ctx, k, pin.Grant{Permissions: ctap2.PermissionLBW}, func(token *pin.Token) (none, error) {
+			return none{}, k.writeLargeBlobs(ctx, serialized, token)
+		})
+	}
+	plan.Written = err == nil
+	return plan, err
 }
 
 // open opens what the credentials' keys open.
