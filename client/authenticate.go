@@ -150,7 +150,6 @@ func (s *signIn) verification() verification {
 	if s.writesArray() {
 		// This permission outlives the touch: one token does for both.
 		v.need.Permissions |= ctap2.PermissionLBW
-		v.keyInsists = v.keyInsists || protected(s.info)
 	}
 	if s.Extensions.PRF != nil {
 		v.wanted = Required // WebAuthn has one PRF only, the one with user verification

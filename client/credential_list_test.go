@@ -202,6 +202,24 @@ func TestExcludeListOfAnyLength(t *testing.T) {
 	}
 }
 
+// TestExcludeListOfLongIDs has few entries, which do not fit into 1024 bytes
+// together with the rest of the request.
+func TestExcludeListOfLongIDs(t *testing.T) {
+	b, ear := tapped(t, "quirk-no-max-message")
+	b.mustSetPIN(t)
+	r := registration()
+	r.Exclude = foreign(12)
+	mustRegister(t, b, r)
+	if n := tally(b.wire.asked)["GetAssertion"]; n != 2 {
+		t.Errorf("%d searches", n)
+	}
+	for _, msg := range ear.sent {
+		if len(msg) > 1024 {
+			t.Errorf("%v of %d bytes", ctap2.Command(msg[0]), len(msg))
+		}
+	}
+}
+
 // TestSearchFindsProtected: a credential that shows itself only to a verified
 // user is found by the search, with the token of the request.
 func TestSearchFindsProtected(t *testing.T) {

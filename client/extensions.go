@@ -315,12 +315,17 @@ func optionalOutput[T any](out *outputs, id string) *T {
 
 // secrets decrypts the outputs for n salts.
 func (out *outputs) secrets(id string, secret *pin.Secret, n int) [][]byte {
+	if secret == nil {
+		return nil
+	}
+	raw := out.others[id]
 	var encrypted []byte
-	if secret == nil || !out.read(id, &encrypted) {
+	if !out.read(id, &encrypted) {
 		return nil
 	}
 	opened, err := openSecrets(secret, encrypted, n)
 	if err != nil {
+		out.others[id] = raw
 		out.tolerate(id, err)
 	}
 	return opened

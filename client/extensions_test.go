@@ -459,6 +459,25 @@ func TestTokenUsedUpByRefusal(t *testing.T) {
 	}
 }
 
+// TestUnannouncedVerification: a key asks for user verification where getInfo
+// says that it does not.
+func TestUnannouncedVerification(t *testing.T) {
+	b, ear := tapped(t, "default")
+	b.mustSetPIN(t)
+	findings := b.noting()
+	ear.before = func(msg []byte) []byte {
+		if ctap2.Command(msg[0]) == ctap2.CommandMakeCredential && plainMap(t, msg[1:])[8] == nil {
+			return []byte{byte(ctap2.ErrPUATRequired)}
+		}
+		return nil
+	}
+	r := registration()
+	r.Discoverable, r.UserVerification = false, client.Discouraged
+	if made := mustRegister(t, b, r); made.Data.Flags&ctap2.FlagUV == 0 || len(*findings) != 1 || len(b.person.asked) != 1 {
+		t.Errorf("flags %v, findings %v, PIN asked for %d times", made.Data.Flags, *findings, len(b.person.asked))
+	}
+}
+
 // TestLongNames are cut only for keys that refuse them, and in between code
 // points. What the key refuses all the same keeps its status.
 func TestLongNames(t *testing.T) {

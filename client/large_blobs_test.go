@@ -343,6 +343,7 @@ func TestHostileLargeBlobs(t *testing.T) {
 		"claims more":         sealed(t, key32(1), deflated([]byte("x")), 10),
 		"claims an exabyte":   sealed(t, key32(1), zeroes, 1<<60),
 		"claims the most":     sealed(t, key32(1), zeroes, 1<<64-1),
+		"is too long":         sealed(t, key32(1), deflated(make([]byte, 2<<20)), 2<<20),
 		"is not compressed":   sealed(t, key32(1), []byte{0xff, 0xff}, 2),
 		"is cut off":          sealed(t, key32(1), zeroes[:len(zeroes)-5], 1<<20),
 		"has nothing at all":  sealed(t, key32(1), nil, 5),
@@ -389,12 +390,7 @@ func TestAssertionLargeBlob(t *testing.T) {
 		"variant-largeblob": {{"GetAssertion": 1}, {"GetAssertion": 1}},
 	} {
 		t.Run(profile, func(t *testing.T) {
-			var b *bench
-			if profile == "ctap-2.3" {
-				b, _ = tappedProfile(t, simulator.Full23())
-			} else {
-				b, _ = tapped(t, profile)
-			}
+			b, ear := tapped(t, profile)
 			b.mustSetPIN(t)
 			r := registration()
 			r.Extensions.LargeBlob = client.LargeBlobRequired
@@ -427,6 +423,9 @@ func TestAssertionLargeBlob(t *testing.T) {
 			if result := authenticate(); !result.Written || result.Err != nil {
 				t.Errorf("write: %+v", result)
 			}
+			if _, verified := ear.last(t, ctap2.CommandGetAssertion)[6]; verified {
+				t.Error("the user was verified for an assertion that discourages it")
+			}
 			if counts := tally(b.wire.asked); !maps.Equal(counts, exchanges[0]) {
 				t.Errorf("write: asked %v", counts)
 			}
@@ -438,6 +437,15 @@ func TestAssertionLargeBlob(t *testing.T) {
 			if counts := tally(b.wire.asked); !maps.Equal(counts, exchanges[1]) {
 				t.Errorf("read: asked %v", counts)
 			}
+			// With user verification one token is for the signature and the writing.
+			a.UserVerification, a.Extensions = client.Required, client.AssertionExtensions{WriteLargeBlob: blob[1:]}
+			b.wire.asked = nil
+			if result := authenticate(); !result.Written || tally(b.wire.asked)["ClientPIN 9"] != 1 {
+				t.Errorf("write, verified: %+v, asked %v", result, b.wire.asked)
+			}
+			a.Extensions.WriteLargeBlob = blob
+			authenticate()
+			a.Extensions = client.AssertionExtensions{ReadLargeBlob: true}
 			// All credentials at once, of which one has none.
 			a.Allow, a.UserVerification = nil, client.Preferred
 			all, err := b.Authenticate(t.Context(), a)
