@@ -267,6 +267,27 @@ func TestSearchUnderAlwaysUV(t *testing.T) {
 	}
 }
 
+// TestSearchAsksForToken: a key wants user verification for a search where getInfo
+// does not say so. It gets it, and the PIN is asked for once.
+func TestSearchAsksForToken(t *testing.T) {
+	b, ear := tapped(t, "default")
+	b.mustSetPIN(t)
+	made := mustRegister(t, b, registration())
+	ear.before = func(msg []byte) []byte {
+		if ctap2.Command(msg[0]) == ctap2.CommandGetAssertion && plainMap(t, msg[1:])[6] == nil {
+			return []byte{byte(ctap2.ErrPUATRequired)}
+		}
+		return nil
+	}
+	b.wire.asked, b.person.asked = nil, nil
+	_, err := b.Authenticate(t.Context(), client.Assertion{
+		RPID: "example.com", ClientDataHash: hash[:], Allow: append(foreign(30), descriptor(made)), UserVerification: client.Discouraged,
+	})
+	if n := tally(b.wire.asked)["GetAssertion"]; err != nil || n != 1+2+1 || len(b.person.asked) != 1 {
+		t.Errorf("%v after %d requests, PIN asked for %d times", err, n, len(b.person.asked))
+	}
+}
+
 // TestOddAnswersToSearch: other statuses than NO_CREDENTIALS count as absence,
 // and are told. What the key has is found all the same.
 func TestOddAnswersToSearch(t *testing.T) {
@@ -391,13 +412,76 @@ func TestAppID(t *testing.T) {
 	}
 
 	a := client.Assertion{RPID: "example.com", AppID: appID, ClientDataHash: hash[:], Allow: r.Exclude}
+	b.wire.asked = nil
 	got, err := b.Authenticate(t.Context(), a)
 	if err != nil || !got[0].AppID {
 		t.Fatalf("%v, %v", got, err)
+	}
+	if n := tally(b.wire.asked)["GetAssertion"]; n != 3 {
+		t.Errorf("%d assertions", n)
 	}
 	verify(t, made, got[0])
 	a.AppID = ""
 	if _, err := b.Authenticate(t.Context(), a); !errors.Is(err, ctap2.ErrNoCredentials) {
 		t.Errorf("without the application: %v", err)
+	}
+}
+
+// TestSearchWithFinger: with built-in user verification one finger is for the
+// search and the signature; a key that gives no tokens for it is searched
+// without.
+func TestSearchWithFinger(t *testing.T) {
+	for _, tokens := range []bool{true, false} {
+		p := simulator.Full23()
+		options := p.GetInfo.Options
+		options[ctap2.OptionUV], options[ctap2.OptionPINUVAuthToken] = true, tokens
+		for _, absent := range []string{ctap2.OptionBioEnroll, ctap2.OptionUVBioEnroll, ctap2.OptionClientPIN} {
+			delete(options, absent)
+		}
+		p.GetInfo.PreferredPlatformUVAttempts = nil
+		b, ear := tappedProfile(t, p)
+		made := mustRegister(t, b, registration())
+		b.wire.asked, ear.sent = nil, nil
+		got, err := b.Authenticate(t.Context(), client.Assertion{
+			RPID: "example.com", ClientDataHash: hash[:], Allow: append(foreign(50), descriptor(made)), UserVerification: client.Required,
+		})
+		if err != nil || got[0].Data.Flags&ctap2.FlagUV == 0 {
+			t.Fatalf("tokens %v: %v, %v", tokens, got, err)
+		}
+		want := map[string]int{"GetInfo": 1, "GetAssertion": 4}
+		if tokens {
+			want["ClientPIN 2"], want["ClientPIN 6"] = 1, 1
+		}
+		if counts := tally(b.wire.asked); !maps.Equal(counts, want) {
+			t.Errorf("tokens %v: asked %v", tokens, counts)
+		}
+		fingers := 0
+		for _, msg := range ear.sent {
+			if ctap2.Command(msg[0]) == ctap2.CommandGetAssertion {
+				if set, _ := plainMap(t, msg[1:])[5].(map[any]any); set["uv"] == true {
+					fingers++
+				}
+			}
+		}
+		if (fingers == 1) == tokens {
+			t.Errorf("tokens %v: uv in %d requests", tokens, fingers)
+		}
+	}
+}
+
+// TestMissingMembers: what a key leaves out of an assertion is told.
+func TestMissingMembers(t *testing.T) {
+	for profile, member := range map[string]string{"quirk-no-credential": "credential (1)", "quirk-no-user": "user (4)", "default": ""} {
+		b, _ := tapped(t, profile)
+		findings := b.noting()
+		made := mustRegister(t, b, registration())
+		for _, allow := range [][]ctap2.Descriptor{nil, {descriptor(made)}} {
+			if _, err := b.Authenticate(t.Context(), client.Assertion{RPID: "example.com", ClientDataHash: hash[:], Allow: allow}); err != nil {
+				t.Errorf("%s: %v", profile, err)
+			}
+		}
+		if (len(*findings) == 0) != (member == "") || member != "" && !strings.Contains((*findings)[0].What, member) {
+			t.Errorf("%s: findings %v", profile, *findings)
+		}
 	}
 }

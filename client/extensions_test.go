@@ -428,8 +428,17 @@ func TestAlgorithms(t *testing.T) {
 			}
 		})
 	}
-	b, _ := tapped(t, "default")
+	// The second answer counts if it is about something else.
+	b, _ := tapped(t, "quirk-false-eddsa")
 	r := registration()
+	r.Exclude = []ctap2.Descriptor{descriptor(mustRegister(t, b, r))}
+	r.Parameters = parameters(cose.ES256, cose.EdDSA)
+	b.wire.asked = nil
+	if _, err := b.Register(t.Context(), r); !errors.Is(err, ctap2.ErrCredentialExcluded) || tally(b.wire.asked)["MakeCredential"] != 2 {
+		t.Errorf("excluded: %v, asked %v", err, b.wire.asked)
+	}
+	b, _ = tapped(t, "default")
+	r = registration()
 	r.Parameters = parameters(cose.RS256, cose.PS256)
 	if _, err := b.Register(t.Context(), r); !errors.Is(err, ctap2.ErrUnsupportedAlgorithm) || tally(b.wire.asked)["MakeCredential"] != 1 {
 		t.Errorf("none: %v, asked %v", err, b.wire.asked)
@@ -508,6 +517,22 @@ func TestLongNames(t *testing.T) {
 				t.Errorf("refused: %v", err)
 			}
 		}
+	}
+}
+
+// TestDeclined: who declines is not asked for another touch, with shorter names.
+func TestDeclined(t *testing.T) {
+	b, ear := tapped(t, "default")
+	ear.before = func(msg []byte) []byte {
+		if ctap2.Command(msg[0]) == ctap2.CommandMakeCredential {
+			return []byte{byte(ctap2.ErrOperationDenied)}
+		}
+		return nil
+	}
+	r := registration()
+	r.User.Name = strings.Repeat("a", 100)
+	if _, err := b.Register(t.Context(), r); !errors.Is(err, ctap2.ErrOperationDenied) || tally(b.wire.asked)["MakeCredential"] != 1 {
+		t.Errorf("%v, asked %v", err, b.wire.asked)
 	}
 }
 
