@@ -128,7 +128,7 @@ func (b *bench) mustSetPIN(t *testing.T) {
 }
 
 // verify checks an assertion as a relying party would, with the key made before.
-func verify(t *testing.T, made *ctap2.MakeCredentialResponse, a *ctap2.GetAssertionResponse) *ctap2.AuthenticatorData {
+func verify(t *testing.T, made *client.Registered, a *client.Asserted) *ctap2.AuthenticatorData {
 	t.Helper()
 	registered, err := ctap2.ParseAuthenticatorData(made.AuthData)
 	if err != nil {
@@ -347,7 +347,7 @@ func TestUserVerification(t *testing.T) {
 
 func TestSeveralAccounts(t *testing.T) {
 	b := newBench(t, simulator.Config{})
-	var made []*ctap2.MakeCredentialResponse
+	var made []*client.Registered
 	for id := range byte(3) {
 		r := registration()
 		r.User.ID = []byte{id + 1}

@@ -11,6 +11,10 @@
 // [ErrU2FOnly]. Of several keys, [SelectByTouch] finds the one that the person
 // means and [SelectByCredential] the one that has a credential.
 //
+// What a key does not list in getInfo is not sent to it, and lists of credentials
+// may be longer than it takes. Answers are parsed and kept as they came; what was
+// tolerated goes to Options.Findings.
+//
 // It asks people through the functions in [Prompt] and never prints. It never
 // tries a PIN twice, and never one that it was not given for this purpose.
 package client

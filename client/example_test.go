@@ -52,11 +52,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	data, err := ctap2.ParseAuthenticatorData(made.AuthData)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("flags", data.Flags)
+	fmt.Println("flags", made.Data.Flags)
 	// Output:
 	// AAGUID f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35
 	// Touch your key

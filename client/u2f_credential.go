@@ -98,7 +98,7 @@ func authenticatorData(rpIDHash [32]byte, flags ctap2.Flags, counter uint32) []b
 // authenticateU2F is Authenticate on a key that speaks U2F only (CTAP 2.1,
 // section 7.3): with the first credential of the allow list that the key has for
 // the RP ID, or else for the AppID, which may be empty.
-func (k *Key) authenticateU2F(ctx context.Context, a Assertion, appID string) (*ctap2.GetAssertionResponse, error) {
+func (k *Key) authenticateU2F(ctx context.Context, a Assertion) (*ctap2.GetAssertionResponse, error) {
 	switch {
 	case len(a.ClientDataHash) != sha256.Size:
 		return nil, fmt.Errorf("client data hash of %d bytes", len(a.ClientDataHash))
@@ -108,7 +108,7 @@ func (k *Key) authenticateU2F(ctx context.Context, a Assertion, appID string) (*
 		return nil, fmt.Errorf("%w and has no discoverable credentials: %w", ErrU2FOnly, ctap2.ErrNoCredentials)
 	}
 	var unknown error
-	for _, application := range applications(a.RPID, appID) {
+	for _, application := range applications(a.RPID, a.AppID) {
 		known, err := k.knownU2F(ctx, application, a.Allow)
 		if err == nil {
 			return k.signU2F(ctx, application, known, a.ClientDataHash)
@@ -142,12 +142,4 @@ func (k *Key) signU2F(ctx context.Context, application [32]byte, with *ctap2.Des
 		AuthData:   authenticatorData(application, flags, signed.Counter),
 		Signature:  signed.Signature,
 	}, nil
-}
-
-// alone is a list of one assertion.
-func alone(a *ctap2.GetAssertionResponse, err error) ([]*ctap2.GetAssertionResponse, error) {
-	if err != nil {
-		return nil, err
-	}
-	return []*ctap2.GetAssertionResponse{a}, nil
 }

@@ -158,7 +158,7 @@ func TestU2F(t *testing.T) {
 		}
 		poll := func(what string) []string { return slices.Repeat([]string{what}, 5) }
 		s.wantSent(t, append([]string{"authenticatorGetInfo", "U2F_VERSION"}, poll("U2F_REGISTER")...)...)
-		registered, err := webauthn.NewRegistration(clientDataJSON, made, nil)
+		registered, err := webauthn.NewRegistration(clientDataJSON, made.MakeCredentialResponse, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestU2F(t *testing.T) {
 		const check = "U2F_AUTHENTICATE check only"
 		s.wantSent(t, append([]string{check, check}, poll("U2F_AUTHENTICATE")...)...)
 		want.Registration = registered
-		if err := webauthn.Failed(webauthn.CheckAuthentication(webauthn.NewAuthentication(signIn, assertions[0]), want)); err != nil {
+		if err := webauthn.Failed(webauthn.CheckAuthentication(webauthn.NewAuthentication(signIn, assertions[0].GetAssertionResponse), want)); err != nil {
 			t.Error(err)
 		}
 		if want := []client.Touch{{Command: ctap2.CommandMakeCredential}, {Command: ctap2.CommandGetAssertion}}; !slices.Equal(s.touches, want) {
@@ -218,7 +218,7 @@ func TestU2FKnownAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if raw, err := ctapcbor.Marshal(made); err != nil || !bytes.Equal(raw, v.AsCtap2.MakeCredentialResponse[1:]) {
+	if raw, err := ctapcbor.Marshal(made.MakeCredentialResponse); err != nil || !bytes.Equal(raw, v.AsCtap2.MakeCredentialResponse[1:]) {
 		t.Errorf("%x, %v", raw, err)
 	}
 	signed, err := key.Authenticate(t.Context(), client.Assertion{
@@ -227,7 +227,7 @@ func TestU2FKnownAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if raw, err := ctapcbor.Marshal(signed[0]); err != nil || !bytes.Equal(raw, v.AsCtap2.GetAssertionResponse[1:]) {
+	if raw, err := ctapcbor.Marshal(signed[0].GetAssertionResponse); err != nil || !bytes.Equal(raw, v.AsCtap2.GetAssertionResponse[1:]) {
 		t.Errorf("%x, %v", raw, err)
 	}
 }

@@ -25,9 +25,17 @@ var ErrNoUserVerification = errors.New("the key cannot verify the user: it takes
 // proof goes into a request: a pinUvAuthParam, or the option uv, or neither. The
 // two are never sent together; keys refuse that.
 type proof struct {
-	param    []byte
-	protocol uint
-	uv       *bool
+	token *pin.Token
+	uv    *bool
+}
+
+// param returns pinUvAuthParam and pinUvAuthProtocol, which are zero without a
+// token.
+func (p proof) param(clientDataHash []byte) (param []byte, protocol uint) {
+	if p.token == nil {
+		return nil, 0
+	}
+	return p.token.Authenticate(clientDataHash), uint(p.token.Protocol())
 }
 
 // verification is what a registration or an assertion needs of user
@@ -44,9 +52,7 @@ func (v verification) needed(info *ctap2.GetInfoResponse) (bool, error) {
 	if v.wanted == Discouraged && !v.keyInsists {
 		return false, nil
 	}
-	hasPIN, _ := info.Option(ctap2.OptionClientPIN)
-	builtIn, _ := info.Option(ctap2.OptionUV)
-	if hasPIN || builtIn {
+	if protected(info) {
 		return true, nil
 	}
 	if v.wanted == Required || v.keyInsists {
@@ -55,16 +61,27 @@ func (v verification) needed(info *ctap2.GetInfoResponse) (bool, error) {
 	return false, nil
 }
 
+// protected reports whether the key can verify its user: by PIN, or by itself.
+func protected(info *ctap2.GetInfoResponse) bool {
+	hasPIN, _ := info.Option(ctap2.OptionClientPIN)
+	builtIn, _ := info.Option(ctap2.OptionUV)
+	return hasPIN || builtIn
+}
+
 // verifyUser runs try with the proof that the key wants: a token, or the option
 // uv of keys that verify the user by themselves and give no tokens for it.
-func verifyUser[R any](ctx context.Context, k *Key, v verification, hash []byte, try func(proof) (R, error)) (R, error) {
-	var none R
+func verifyUser[R any](ctx context.Context, k *Key, v verification, try func(proof) (R, error)) (R, error) {
 	needed, err := v.needed(k.info)
-	switch {
-	case err != nil:
+	if err != nil {
+		var none R
 		return none, err
-	case !needed:
-		return try(proof{})
+	}
+	if !needed {
+		r, err := try(proof{})
+		if !errors.Is(err, ctap2.ErrPUATRequired) || !protected(k.info) {
+			return r, err
+		}
+		k.tolerate("the key asks for user verification where getInfo says that it does not")
 	}
 	permissions, _ := k.info.Option(ctap2.OptionPINUVAuthToken)
 	if builtIn, _ := k.info.Option(ctap2.OptionUV); builtIn && !permissions {
@@ -74,7 +91,7 @@ func verifyUser[R any](ctx context.Context, k *Key, v verification, hash []byte,
 		}
 	}
 	r, err := authorized(ctx, k, v.need, func(token *pin.Token) (R, error) {
-		return try(proof{param: token.Authenticate(hash), protocol: uint(token.Protocol())})
+		return try(proof{token: token})
 	})
 	if k.token != nil && !k.token.all {
 		k.dropToken() // a touch has used it up (CTAP 2.1, section 6.5.5.7)
@@ -89,8 +106,6 @@ func insistsToRegister(info *ctap2.GetInfoResponse, discoverable bool) bool {
 	if alwaysUV, _ := info.Option(ctap2.OptionAlwaysUV); alwaysUV {
 		return true
 	}
-	hasPIN, _ := info.Option(ctap2.OptionClientPIN)
-	builtIn, _ := info.Option(ctap2.OptionUV)
 	notRequired, _ := info.Option(ctap2.OptionMakeCredUVNotRqd)
-	return (hasPIN || builtIn) && (discoverable || !notRequired)
+	return protected(info) && (discoverable || !notRequired)
 }

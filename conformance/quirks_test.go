@@ -39,7 +39,6 @@ func TestQuirks(t *testing.T) {
 		"silent-wink":           "HID-039",
 		"status-probe":          "GA-016",
 		"status-unknown":        "GA-016",
-		"token-one-rp":          "GA-041",
 		"u2f-needs-lc":          "U2F-001",
 		"u2f-wrong-length":      "U2F-009",
 		"unknown-getinfo":       "INF-003",

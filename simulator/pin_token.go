@@ -219,5 +219,6 @@ func (a *Authenticator) issueToken(c *call, t *tokenRequest, secret []byte, user
 	a.beginUsing(token, c.origin.transport, userPresent)
 	token.permissions = t.permissions
 	token.rpID = t.rpID
+	a.session.quirkRPID = t.rpID
 	return &ctap2.ClientPINResponse{PINUVAuthToken: encrypted}, nil
 }

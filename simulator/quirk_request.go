@@ -163,7 +163,7 @@ func (a *Authenticator) refusePIN(ctx context.Context, q *Quirks, msg []byte) er
 }
 
 // voidTokens makes all tokens void when a request is for another RP ID than the
-// one before.
+// one before, or than the one that the token was given for.
 func (a *Authenticator) voidTokens(rpID string) error {
 	before := a.session.quirkRPID
 	a.session.quirkRPID = &rpID

@@ -233,8 +233,10 @@ var quirkTests = map[string]func(q quirky){
 	},
 	"token-one-rp": func(q quirky) {
 		q.setPIN(testPIN)
+		// What was asked before the token was given does not matter.
+		q.status(noCredentials, getAssertion, sign("other.example"))
+		q.body(makeCredential, q.token(2, permMC|permGA, testRP).authorize(creation()))
 		token := q.token(2, permMC|permGA, testRP)
-		q.status(noCredentials, getAssertion, sign(testRP))
 		q.status(noCredentials, getAssertion, sign("other.example"))
 		q.status(pinAuthInvalid, makeCredential, token.authorize(creation()))
 	},

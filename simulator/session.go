@@ -19,7 +19,7 @@ type session struct {
 	series *series
 	// enrollment is the one that runs, or nil.
 	enrollment *enrollment
-	// quirkRPID is the RP ID of the last request: see Quirks.
+	// quirkRPID is the RP ID of the last request or token: see Quirks.
 	quirkRPID *string
 }
 

@@ -76,7 +76,7 @@ func (e *env) authenticate(ctx context.Context, key *openedKey, rp *relyingParty
 	}
 	var failed []error
 	for _, assertion := range assertions {
-		response := webauthn.NewAuthentication(clientDataJSON, assertion)
+		response := webauthn.NewAuthentication(clientDataJSON, assertion.GetAssertionResponse)
 		checks := webauthn.CheckAuthentication(response, expected)
 		if e.global.json {
 			err = json.NewEncoder(e.stdout).Encode(response)
@@ -100,7 +100,7 @@ func (e *env) authenticate(ctx context.Context, key *openedKey, rp *relyingParty
 	return nil
 }
 
-func (e *env) printAuthentication(rp *relyingParty, a *ctap2.GetAssertionResponse, checks []webauthn.Check) error {
+func (e *env) printAuthentication(rp *relyingParty, a *client.Asserted, checks []webauthn.Check) error {
 	fmt.Fprintf(e.stdout, "Signed in at %s.\n\n", rp.id)
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "Credential ID:\t%v\n", webauthn.Base64URL(a.Credential.ID))
@@ -110,10 +110,8 @@ func (e *env) printAuthentication(rp *relyingParty, a *ctap2.GetAssertionRespons
 			fmt.Fprintf(w, "User:\t%s\n", printable(a.User.Name))
 		}
 	}
-	if data, err := ctap2.ParseAuthenticatorData(a.AuthData); err == nil {
-		fmt.Fprintf(w, "Flags:\t%v\n", data.Flags)
-		fmt.Fprintf(w, "Signature counter:\t%d\n", data.SignCount)
-	}
+	fmt.Fprintf(w, "Flags:\t%v\n", a.Data.Flags)
+	fmt.Fprintf(w, "Signature counter:\t%d\n", a.Data.SignCount)
 	w.Flush()
 	fmt.Fprintln(e.stdout, "\nWhat a relying party checks:")
 	printChecks(w, checks)

@@ -116,7 +116,7 @@ func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) 
 	if err != nil {
 		return err
 	}
-	response, err := webauthn.NewRegistration(clientDataJSON, made, info.Transports)
+	response, err := webauthn.NewRegistration(clientDataJSON, made.MakeCredentialResponse, info.Transports)
 	if err != nil {
 		return err
 	}
