@@ -1,9 +1,10 @@
 package hid
 
 import (
-	"context"
 	"errors"
 	"fmt"
+
+	"github.com/fidokey/fidokey/transport"
 )
 
 // ErrFraming is wrapped by the error for a packet that cannot stand where the
@@ -54,17 +55,7 @@ func (e Error) Error() string {
 	return e.String()
 }
 
-// An endedError says that a context ended, and what the key did last. It is
-// both context.Canceled or context.DeadlineExceeded and the context's cause.
-type endedError struct {
-	seen  string
-	err   error
-	cause error
+// Is makes ErrChannelBusy a [transport.ErrBusy].
+func (e Error) Is(target error) bool {
+	return e == ErrChannelBusy && target == transport.ErrBusy
 }
-
-func ended(ctx context.Context, seen string) error {
-	return &endedError{seen: seen, err: ctx.Err(), cause: context.Cause(ctx)}
-}
-
-func (e *endedError) Error() string   { return e.seen + ": " + e.cause.Error() }
-func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }

@@ -2,7 +2,6 @@ package nfc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -35,7 +34,7 @@ var aid = []byte{0xa0, 0x00, 0x00, 0x06, 0x47, 0x2f, 0x00, 0x01}
 // [transport.Device]. Calls from several goroutines wait for each other.
 type Device struct {
 	card    Card
-	turn    chan struct{} // holds one token while a call is running
+	turn    transport.Turn
 	closed  bool
 	version string
 
@@ -57,7 +56,7 @@ func WithoutStatusUpdates() Option { return func(d *Device) { d.messageP1 = 0 } 
 // Open selects the FIDO applet. The Device owns card; after an error card is
 // closed.
 func Open(ctx context.Context, card Card, options ...Option) (*Device, error) {
-	d := &Device{card: card, turn: make(chan struct{}, 1), messageP1: p1StatusUpdates}
+	d := &Device{card: card, turn: transport.NewTurn(), messageP1: p1StatusUpdates}
 	for _, option := range options {
 		option(d)
 	}
@@ -77,7 +76,7 @@ func (d *Device) selectApplet(ctx context.Context) error {
 	// Always short: before it there is no applet that must take extended length.
 	version, sw, err := d.transmitAll(ctx, apdu{cla: claISO, ins: insSelect, p1: 4, data: aid}, apdu.short)
 	if err != nil && ctx.Err() != nil {
-		return ended(ctx, "no answer", err)
+		return transport.Ended(ctx, "no answer", err)
 	}
 	if err != nil {
 		return err
@@ -88,6 +87,9 @@ func (d *Device) selectApplet(ctx context.Context) error {
 	d.version = string(version)
 	return nil
 }
+
+// Transport returns "nfc", for contact readers too.
+func (d *Device) Transport() string { return "nfc" }
 
 // Version returns the key's answer to the selection of the applet: "U2F_V2" if
 // it speaks U2F, be it CTAP2 as well or not, and "FIDO_2_0" if it does not. The
@@ -140,7 +142,7 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 				return answer, nil
 			}
 		}
-		return nil, ended(ctx, seen, err)
+		return nil, transport.Ended(ctx, seen, err)
 	case err != nil:
 		return nil, err
 	}
@@ -190,7 +192,7 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 	answer, sw, err := d.command(ctx, command)
 	if err != nil {
 		if ctx.Err() != nil {
-			err = ended(ctx, "no answer", err)
+			err = transport.Ended(ctx, "no answer", err)
 		}
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}
@@ -201,8 +203,7 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 // forgets its state, and closes the card. Later calls return
 // transport.ErrClosed; closing once more does nothing.
 func (d *Device) Close() error {
-	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
+	defer d.turn.Wait()()
 	if d.closed {
 		return nil
 	}
@@ -215,29 +216,14 @@ func (d *Device) Close() error {
 	return d.card.Close()
 }
 
-// take waits for the end of other calls. It returns ctx with a deadline, which
-// is DefaultTimeout from now if there was none, and the end of our turn.
+// take waits for our turn. See [transport.Turn].
 func (d *Device) take(ctx context.Context) (_ context.Context, release func(), err error) {
-	cancel := func() {}
-	if _, ok := ctx.Deadline(); !ok {
-		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
+	ctx, release, err = d.turn.Take(ctx, DefaultTimeout)
+	if err == nil && d.closed {
+		release()
+		return nil, nil, transport.ErrClosed
 	}
-	select {
-	case d.turn <- struct{}{}:
-		release = func() { <-d.turn; cancel() }
-	case <-ctx.Done():
-		release = cancel
-	}
-	switch {
-	case ctx.Err() != nil:
-		err = ended(ctx, "not sent", nil)
-	case d.closed:
-		err = transport.ErrClosed
-	default:
-		return ctx, release, nil
-	}
-	release()
-	return nil, nil, err
+	return ctx, release, err
 }
 
 // pause waits for the next poll; it reports false if ctx ends first.
@@ -247,17 +233,4 @@ func pause(ctx context.Context) bool {
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
-}
-
-// ended is the error of a call that ctx ended: what the key did last, and the
-// card's own error if it adds something.
-func ended(ctx context.Context, seen string, card error) error {
-	err := context.Cause(ctx)
-	if !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w (%w)", err, ctx.Err())
-	}
-	if card != nil && !errors.Is(card, ctx.Err()) {
-		return fmt.Errorf("%s: %w: %w", seen, err, card)
-	}
-	return fmt.Errorf("%s: %w", seen, err)
 }
