@@ -2,6 +2,7 @@ package nfc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,9 +38,11 @@ type Device struct {
 	turn    transport.Turn
 	closed  bool
 	version string
+	alive   bool // it has answered a CTAP2 message
 
-	extended  bool
-	messageP1 byte
+	extended      bool
+	messageP1     byte
+	responseClass byte // of GET RESPONSE
 }
 
 // An Option changes how a Device sends its commands.
@@ -56,7 +59,7 @@ func WithoutStatusUpdates() Option { return func(d *Device) { d.messageP1 = 0 } 
 // Open selects the FIDO applet. The Device owns card; after an error card is
 // closed.
 func Open(ctx context.Context, card Card, options ...Option) (*Device, error) {
-	d := &Device{card: card, turn: transport.NewTurn(), messageP1: p1StatusUpdates}
+	d := &Device{card: card, turn: transport.NewTurn(), messageP1: p1StatusUpdates, responseClass: claISO}
 	for _, option := range options {
 		option(d)
 	}
@@ -73,6 +76,11 @@ func (d *Device) selectApplet(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	return d.selectFIDO(ctx)
+}
+
+// selectFIDO selects the applet, in our turn.
+func (d *Device) selectFIDO(ctx context.Context) error {
 	// Always short: before it there is no applet that must take extended length.
 	version, sw, err := d.transmitAll(ctx, apdu{cla: claISO, ins: insSelect, p1: 4, data: aid}, apdu.short)
 	if err != nil && ctx.Err() != nil {
@@ -85,15 +93,25 @@ func (d *Device) selectApplet(ctx context.Context) error {
 		return sw
 	}
 	d.version = string(version)
+	if d.version != versionU2F && d.version != versionFIDO2 {
+		tolerate(ctx, "SELECT", version, "answered with version %q", version)
+	}
 	return nil
 }
 
 // Transport returns "nfc", for contact readers too.
 func (d *Device) Transport() string { return "nfc" }
 
+// The answers to SELECT (CTAP 2.1, section 11.3.3).
+const (
+	versionU2F   = "U2F_V2"
+	versionFIDO2 = "FIDO_2_0"
+)
+
 // Version returns the key's answer to the selection of the applet: "U2F_V2" if
 // it speaks U2F, be it CTAP2 as well or not, and "FIDO_2_0" if it does not. The
-// bytes are the key's own.
+// bytes are the key's own. Some keys say "U2F_V2" though U2F is switched off, and
+// "FIDO_2_1" has been seen: authenticatorGetInfo is what counts.
 func (d *Device) Version() string { return d.version }
 
 // Exchange sends a CTAP2 command in NFCCTAP_MSG and returns the answer, which
@@ -119,17 +137,20 @@ func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 }
 
 func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
-	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg})
+	answer, sw, err := d.message(ctx, msg)
+	var status transport.Status // the last
 	seen := "no answer"
 	for err == nil && sw == swStatus {
 		if len(answer) == 0 {
 			return nil, fmt.Errorf("%w: status update without a status", ErrFraming)
 		}
-		status := transport.Status(answer[0])
-		transport.Report(ctx, status)
-		if seen = status.String(); status == transport.StatusProcessing {
-			seen = "still processing"
+		now := transport.Status(answer[0])
+		if now != status && !now.Known() {
+			tolerate(ctx, "status update", answer, "unknown %v", now)
 		}
+		status = now
+		seen = status.LastSeen()
+		transport.Report(ctx, status)
 		if !pause(ctx) {
 			break
 		}
@@ -147,6 +168,47 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	return ctapAnswer(answer, sw)
+}
+
+// message sends a CTAP2 message. Another program, or the system, may have
+// selected another applet in the meantime, as macOS does with that of PIV. The
+// message was refused then, so the FIDO applet is selected and the message sent
+// once more. What the applet knew of a series or a token is lost.
+func (d *Device) message(ctx context.Context, msg []byte) ([]byte, StatusWord, error) {
+	a := apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg}
+	answer, sw, err := d.command(ctx, a)
+	if refused := refusal(sw, err); d.deselected(refused) {
+		if err := d.selectFIDO(ctx); err != nil {
+			return nil, 0, fmt.Errorf("%w, and then SELECT: %w", refused, err)
+		}
+		answer, sw, err = d.command(ctx, a)
+		switch again := refusal(sw, err); {
+		case again == ErrConditionsNotSatisfied && !d.alive:
+			return nil, 0, fmt.Errorf("%w: %w", ErrPretender, again)
+		case err == nil && !d.deselected(again):
+			tolerate(ctx, "NFCCTAP_MSG", nil, "taken once the applet was selected again: %v", refused)
+		}
+	}
+	d.alive = d.alive || err == nil && (sw == swOK || sw == swStatus)
+	return answer, sw, err
+}
+
+// refusal is the status word of a command, be it in the middle of a chain.
+func refusal(sw StatusWord, err error) StatusWord {
+	errors.As(err, &sw)
+	return sw
+}
+
+// deselected reports whether a card may refuse a message because another applet
+// is selected. One that has never taken a message may know U2F only.
+func (d *Device) deselected(sw StatusWord) bool {
+	switch sw {
+	case ErrConditionsNotSatisfied, ErrAppletNotSelected:
+		return true
+	case ErrInstruction, ErrClass:
+		return d.alive
+	}
+	return false
 }
 
 // ctapAnswer checks the last response to a message. The codes of CTAP are in the
