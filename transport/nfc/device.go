@@ -39,6 +39,10 @@ type Device struct {
 	closed  bool
 	version string
 	alive   bool // it has answered a CTAP2 message
+	// halfSent means that the card waits for the rest of a chain, and would put
+	// the next command behind it.
+	halfSent   bool
+	cancelling bool // time is up
 
 	extended      bool
 	messageP1     byte
@@ -118,8 +122,8 @@ func (d *Device) Version() string { return d.version }
 // has at least a status byte. Status updates are passed to [transport.Report].
 //
 // When ctx ends, the request is cancelled with NFCCTAP_GETRESPONSE, which takes
-// up to two seconds more. An answer with status 00 that arrives in spite of it
-// is returned without an error.
+// up to two seconds more, and two for the parts of an answer that has begun. An
+// answer with status 00 that arrives in spite of it is returned without an error.
 func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	if len(msg) == 0 || len(msg) > maxData {
 		return nil, fmt.Errorf("CTAP message: %w: %d bytes, not 1 to %d", ErrWrongLength, len(msg), maxData)
@@ -158,7 +162,7 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 	switch {
 	case ctx.Err() != nil && (err != nil || sw == swStatus):
-		if d.messageP1 == p1StatusUpdates {
+		if d.messageP1 == p1StatusUpdates || d.halfSent {
 			if answer, ok := d.cancel(); ok {
 				return answer, nil
 			}
@@ -229,6 +233,9 @@ func (d *Device) cancel() (answer []byte, ok bool) {
 	// Nobody is to be asked for a touch any more: statuses are not reported.
 	ctx, stop := context.WithTimeout(context.Background(), cancelTimeout)
 	defer stop()
+	d.halfSent = false // any other command ends a chain
+	d.cancelling = true
+	defer func() { d.cancelling = false }()
 	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse, p1: p1Cancel})
 	for err == nil && sw == swStatus && pause(ctx) {
 		answer, sw, err = d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse})
@@ -255,6 +262,9 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 	if err != nil {
 		if ctx.Err() != nil {
 			err = transport.Ended(ctx, "no answer", err)
+		}
+		if d.halfSent {
+			d.cancel()
 		}
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}

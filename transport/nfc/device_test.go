@@ -404,8 +404,8 @@ func TestTimeouts(t *testing.T) {
 				if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), test.want+": ") {
 					t.Errorf("error %v, want %v with %q", err, context.DeadlineExceeded, test.want)
 				}
-				if took := time.Since(start); took < nfc.DefaultTimeout || took > nfc.DefaultTimeout+3*time.Second {
-					t.Errorf("took %v, want %v and some two seconds to cancel", took, nfc.DefaultTimeout)
+				if took := time.Since(start); took < nfc.DefaultTimeout || took > nfc.DefaultTimeout+5*time.Second {
+					t.Errorf("took %v, want %v and some two seconds to cancel, and two for what has begun", took, nfc.DefaultTimeout)
 				}
 				if _, err := d.Message(t.Context(), unhex("00030000")); name == "silence" && !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("U2F: error %v, want %v", err, context.DeadlineExceeded)

@@ -20,24 +20,39 @@ func (d *Device) command(ctx context.Context, a apdu) ([]byte, StatusWord, error
 	}
 	// Some readers refuse an Le in any block but the last.
 	for len(a.data) > chainBlock {
+		d.halfSent = true
 		block := apdu{cla: a.cla | claChain, ins: a.ins, p1: a.p1, p2: a.p2, data: a.data[:chainBlock], le: -1}
 		_, sw, err := d.transmit(ctx, block.short())
 		if err != nil {
 			return nil, 0, err
 		}
 		if sw != swOK {
+			d.halfSent = false
 			return nil, 0, fmt.Errorf("chained command: %w", sw)
 		}
 		a.data = a.data[chainBlock:]
 	}
-	return d.transmitAll(ctx, a, apdu.short)
+	data, sw, err := d.transmitAll(ctx, a, apdu.short)
+	if err == nil {
+		d.halfSent = false
+	}
+	return data, sw, err
 }
 
 // transmitAll sends one APDU and collects the response, which a card may hand
 // out in parts (ISO 7816-4, section 5.3.4).
 func (d *Device) transmitAll(ctx context.Context, a apdu, encode func(apdu) []byte) ([]byte, StatusWord, error) {
 	data, sw, err := d.transmitLe(ctx, a, encode)
+	late := false
 	for err == nil && sw.sw1() == sw1More {
+		if ctx.Err() != nil && !late && !d.cancelling {
+			// The work is done, and the answer on its way: a credential may have
+			// been made.
+			late = true
+			var stop func()
+			ctx, stop = context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+			defer stop()
+		}
 		var part []byte
 		part, sw, err = d.getResponse(ctx, int(sw.sw2()))
 		if err == nil && len(part) == 0 && sw.sw1() == sw1More {
