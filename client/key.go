@@ -42,7 +42,7 @@ type Options struct {
 // A Key is a security key that flows are run on, one at a time. Several Keys may
 // be used at once.
 type Key struct {
-	dev      transport.Device
+	dev      *watched
 	options  Options
 	prompt   Prompt
 	info     *ctap2.GetInfoResponse
@@ -124,6 +124,7 @@ func (k *Key) Send(ctx context.Context, command ctap2.Command, params []byte) ([
 type watched struct {
 	transport.Device
 	options *Options
+	long    bool // the touch is a long one
 }
 
 func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
@@ -140,7 +141,7 @@ func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Con
 		ctx = transport.WithStatus(ctx, func(s transport.Status) {
 			if s == transport.StatusUPNeeded && !told {
 				told = true
-				touch(Touch{Command: command})
+				touch(Touch{Command: command, Long: w.long})
 			}
 		})
 	}
