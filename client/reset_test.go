@@ -10,6 +10,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
@@ -78,6 +79,15 @@ func resetBench(t *testing.T, profile string, change func(*simulator.Config)) (s
 	if _, err := s.Register(t.Context(), registration()); err != nil {
 		t.Fatal(err)
 	}
+	info, err := s.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if allowed, _ := info.Option(ctap2.OptionPerCredMgmtRO); allowed { // gives getInfo its encrypted members
+		if _, err := pin.GetToken(t.Context(), s.wire, info, pin.Two, []byte("1234"), pin.Grant{Permissions: ctap2.PermissionPCMR}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.clock.Advance(time.Minute)
 
 	prompt := s.person.prompt()
@@ -133,6 +143,13 @@ func TestResetGuided(t *testing.T) {
 			s.late = 4 * time.Second
 			if err := s.Reset(t.Context()); !errors.Is(err, ctap2.ErrNotAllowed) {
 				t.Fatalf("reset without replug: %v", err)
+			}
+			first, err := s.Info(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if encrypted := first.EncIdentifier != nil && first.EncCredStoreState != nil; encrypted != (profile == "ctap-2.3") {
+				t.Errorf("encrypted members in getInfo: %v", encrypted)
 			}
 			*said, s.wire.asked = nil, nil
 			if err := s.ResetGuided(t.Context(), s); err != nil {
@@ -331,21 +348,65 @@ func TestResetGuidedCancelled(t *testing.T) {
 	}
 }
 
-// TestResetThatDidNothing: the key says that it is done, and has a PIN.
-func TestResetThatDidNothing(t *testing.T) {
-	withPIN := "00a301816846" + "49444f5f325f30" + "0350" + "00000000000000000000000000000000" + "04a169636c69656e7450696ef5"
-	dev := &hostile{t: t, answers: map[ctap2.Command]string{ctap2.CommandReset: "00", ctap2.CommandGetInfo: withPIN}}
-	key := client.New(dev, client.Options{Prompt: client.Prompt{Replug: func(client.Replug) {}}})
-	if err := key.ResetGuided(t.Context(), still{dev}); !errors.Is(err, client.ErrNotReset) {
-		t.Errorf("error %v, want %v", err, client.ErrNotReset)
-	}
-	if dev.asked != 4 {
-		t.Errorf("%d exchanges", dev.asked)
-	}
+// resettable is a device that does as it likes, and its own Slot.
+type resettable struct {
+	hostile
+	onReset        func()
+	closed, opened int
 }
 
-// still is a Slot where nothing moves.
-type still struct{ transport.Device }
+func (r *resettable) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if ctap2.Command(msg[0]) == ctap2.CommandReset {
+		r.onReset()
+	}
+	return r.hostile.Exchange(ctx, msg)
+}
 
-func (still) Removed(context.Context) error                        { return nil }
-func (s still) Inserted(context.Context) (transport.Device, error) { return s.Device, nil }
+func (r *resettable) Close() error                  { r.closed++; return nil }
+func (r *resettable) Removed(context.Context) error { return nil }
+func (r *resettable) Inserted(context.Context) (transport.Device, error) {
+	r.opened = r.closed
+	return r, nil
+}
+
+// TestResetAnswers: what a key is after it says that it was reset is looked at,
+// even if nobody waits for it any more.
+func TestResetAnswers(t *testing.T) {
+	withPIN := strings.Replace(plainInfo, "04a162726bf5", "04a169636c69656e7450696ef5", 1)
+	for name, test := range map[string]struct {
+		before, after string
+		end           bool // the context, with the answer
+		is            error
+	}{
+		"lost its PIN before":      {withPIN, plainInfo, false, client.ErrOtherKey},
+		"nothing was set":          {plainInfo, plainInfo, false, nil},
+		"has a PIN all the same":   {withPIN, withPIN, false, client.ErrNotReset},
+		"done as the context ends": {plainInfo, plainInfo, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			dev := &resettable{hostile: hostile{t: t, answers: map[ctap2.Command]string{ctap2.CommandReset: "00", ctap2.CommandGetInfo: test.before}}}
+			dev.onReset = func() {
+				if test.end {
+					end()
+				}
+			}
+			prompt := client.Prompt{Replug: func(r client.Replug) {
+				if r == client.PlugIn {
+					dev.answers[ctap2.CommandGetInfo] = test.after // the PIN went with the power
+				}
+			}}
+			err := client.New(dev, client.Options{Prompt: prompt}).ResetGuided(ctx, dev)
+			if !errors.Is(err, test.is) {
+				t.Errorf("error %v, want %v", err, test.is)
+			}
+			if dev.opened != 1 {
+				t.Errorf("the device that was unplugged was closed %d times before the new one was opened", dev.opened)
+			}
+		})
+	}
+}
