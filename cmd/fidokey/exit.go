@@ -91,6 +91,7 @@ var hints = []struct {
 	{client.ErrPINUnsupported, exitPIN, ""},
 	{pin.ErrPolicy, exitPIN, "Nothing was sent to the key."},
 	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env (--new-pin-... for the new one)."},
+	{client.ErrResetWindow, exitFailure, "Unplug the key, plug it in again, and touch it soon."},
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
