@@ -160,7 +160,7 @@ func TestWithoutPIN(t *testing.T) {
 	if data := verify(t, made, assertions[0]); data.Flags != ctap2.FlagUP {
 		t.Errorf("flags %v", data.Flags)
 	}
-	if want := []client.Touch{{ctap2.CommandMakeCredential}, {ctap2.CommandGetAssertion}}; !slices.Equal(b.person.touches, want) {
+	if want := []client.Touch{{Command: ctap2.CommandMakeCredential}, {Command: ctap2.CommandGetAssertion}}; !slices.Equal(b.person.touches, want) {
 		t.Errorf("touches %v", b.person.touches)
 	}
 	if len(b.person.asked) != 0 {

@@ -132,6 +132,7 @@ type watched struct {
 	transport.Device
 	options *Options
 	deaf    time.Time // until then the key may fail: see Wink
+	long    bool      // the touch is a long one
 }
 
 func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
@@ -151,7 +152,7 @@ func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Con
 		ctx = transport.WithStatus(ctx, func(s transport.Status) {
 			if s == transport.StatusUPNeeded && !told {
 				told = true
-				touch(Touch{Command: command})
+				touch(Touch{Command: command, Long: w.long})
 			}
 		})
 	}

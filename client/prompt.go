@@ -22,6 +22,9 @@ type Prompt struct {
 	// Sample says what the sensor made of a finger, and how many good samples are
 	// still needed to enrol it; it must return at once.
 	Sample func(s ctap2.SampleStatus, remaining uint)
+	// Replug asks for the key to be unplugged, and then to be plugged in again; it
+	// must return at once. Only ResetGuided needs it.
+	Replug func(r Replug)
 }
 
 // A PINRequest says what a PIN is asked for.
@@ -41,6 +44,23 @@ type NewPINRequest struct {
 // Touch is a key's wait for a touch.
 type Touch struct {
 	Command ctap2.Command
+	// Long means that the finger must stay for five seconds (longTouchForReset).
+	Long bool
+}
+
+// Replug is what the person is to do with the key.
+type Replug int
+
+const (
+	Unplug Replug = iota // take the key out, or away from the reader
+	PlugIn               // put it in again; it will want a touch soon
+)
+
+func (r Replug) String() string {
+	if r == PlugIn {
+		return "plug in"
+	}
+	return "unplug"
 }
 
 var (

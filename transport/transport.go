@@ -36,7 +36,17 @@ var (
 	// ErrMalformed is wrapped by errors about an answer that came through whole
 	// and is not what the specification says it is.
 	ErrMalformed = errors.New("malformed answer")
+	// ErrBusy is returned when another program used the authenticator for as
+	// long as the context allowed to wait. Nothing of ours was done.
+	ErrBusy = errors.New("device busy")
 )
+
+// Carrier is implemented by a Device that knows what carries it.
+type Carrier interface {
+	// Transport returns the name that getInfo has for it: "usb", "nfc", ...
+	// (WebAuthn Level 3, section 5.8.4).
+	Transport() string
+}
 
 // Status is the status of a keepalive message (CTAP 2.1, section 11.2.9.1.7).
 type Status byte
@@ -54,6 +64,17 @@ func (s Status) String() string {
 		return "waiting for a touch"
 	}
 	return fmt.Sprintf("status %#02x", byte(s))
+}
+
+// Known reports whether the specification has this status.
+func (s Status) Known() bool { return s == StatusProcessing || s == StatusUPNeeded }
+
+// LastSeen words a status for the error of a call that ended meanwhile.
+func (s Status) LastSeen() string {
+	if s == StatusProcessing {
+		return "still processing"
+	}
+	return s.String()
 }
 
 type statusKey struct{}

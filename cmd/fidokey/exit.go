@@ -9,6 +9,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/transport"
 )
 
 // The exit codes. 7 is kept for a refusal by policy.
@@ -91,9 +92,11 @@ var hints = []struct {
 	{client.ErrPINUnsupported, exitPIN, ""},
 	{pin.ErrPolicy, exitPIN, "Nothing was sent to the key."},
 	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env (--new-pin-... for the new one)."},
+	{client.ErrResetWindow, exitFailure, "Unplug the key, plug it in again, and touch it soon."},
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
 	{ctap2.ErrCredentialExcluded, exitFailure, "The key has a credential of this list already."},
 	{ctap2.ErrNoCredentials, exitFailure, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},

@@ -7,16 +7,38 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/fidokey/fidokey/transport"
 )
 
-// retryBusy repeats try until it returns something else than ErrChannelBusy.
+// A locker is a Port that programs take turns at: whoever has the lock has the
+// key to itself until the port is closed. A lock that another program has is a
+// transport.ErrBusy.
+type locker interface{ tryLock() error }
+
+// lock waits for the port's lock, if it has one. All who lock do so of their own
+// accord, so a lock that the system cannot give is no reason to stop.
+func (d *Device) lock(ctx context.Context) error {
+	port, ok := d.port.(locker)
+	if !ok {
+		return nil
+	}
+	err := retryBusy(ctx, port.tryLock)
+	if err != nil && !errors.Is(err, transport.ErrBusy) {
+		transport.Tolerate(ctx, transport.Finding{What: "no lock against other programs: " + err.Error(), Where: "device node"})
+		return nil
+	}
+	return err
+}
+
+// retryBusy repeats try until it returns something else than a
+// transport.ErrBusy, as ErrChannelBusy is.
 func retryBusy(ctx context.Context, try func() error) error {
 	for {
 		err := try()
-		if !errors.Is(err, ErrChannelBusy) {
+		if !errors.Is(err, transport.ErrBusy) {
 			return err
 		}
 		select {
@@ -26,7 +48,7 @@ func retryBusy(ctx context.Context, try func() error) error {
 		if ctx.Err() != nil {
 			// Nothing of ours runs on the key, so there is nothing to cancel:
 			// the error stays an ErrChannelBusy.
-			return fmt.Errorf("%w: %w", err, ended(ctx, "key used by another program"))
+			return fmt.Errorf("%w: %w", err, transport.Ended(ctx, "key used by another program", nil))
 		}
 	}
 }
@@ -71,23 +93,40 @@ func (d *Device) wakeWith(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// read waits for the next report of a channel and leaves it in d.in. Every
-// program that has the key open sees all reports; those of other channels are
-// skipped.
-func (d *Device) read(ctx context.Context, id channel, seen string) error {
+// read waits for the next report of a channel, which is good until the next read.
+// Every program that has the key open sees all reports; those of other channels
+// are skipped.
+func (d *Device) read(ctx context.Context, id channel, seen string) (report []byte, err error) {
 	for {
 		n, err := d.port.Read(d.in)
 		switch {
 		case ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
-			return ended(ctx, seen)
+			return nil, transport.Ended(ctx, seen, nil)
 		case err != nil:
-			return d.fail(err)
-		case n != len(d.in):
-			return fmt.Errorf("%w: report of %d bytes, not %d", ErrFraming, n, len(d.in))
+			return nil, d.fail(err)
+		case n < continueHeader:
+			return nil, cutShort(d.in[:n], len(d.in))
 		case channel(d.in) == id:
-			return nil
+			return d.in[:n], nil
 		}
 	}
+}
+
+// add takes a report of the channel. Some keys save themselves the padding of
+// the last report of a message.
+func (d *Device) add(ctx context.Context, a *assembler, report []byte) (done bool, err error) {
+	done, err = a.add(report, len(d.in))
+	if err == nil && len(report) < len(d.in) {
+		tolerate(ctx, a.command, report, "report of %d bytes, not %d", len(report), len(d.in))
+	}
+	return done, err
+}
+
+// tolerate reports what a key should not have sent.
+func tolerate(ctx context.Context, where command, raw []byte, format string, args ...any) {
+	transport.Tolerate(ctx, transport.Finding{
+		What: fmt.Sprintf(format, args...), Where: where.String(), Raw: slices.Clone(raw),
+	})
 }
 
 // receive waits for the answer to a command on our channel, and reports
@@ -98,12 +137,14 @@ func (d *Device) receive(ctx context.Context, a *assembler, cmd command) ([]byte
 		return nil, err
 	}
 	defer release()
+	var status transport.Status // the last
 	seen := "no answer"
 	for {
-		if err := d.read(ctx, d.channel, seen); err != nil {
+		report, err := d.read(ctx, d.channel, seen)
+		if err != nil {
 			return nil, err
 		}
-		done, err := a.add(d.in)
+		done, err := d.add(ctx, a, report)
 		if err != nil {
 			return nil, err
 		}
@@ -120,23 +161,22 @@ func (d *Device) receive(ctx context.Context, a *assembler, cmd command) ([]byte
 			if a.command == cmdError {
 				return nil, Error(a.message[0])
 			}
-			status := transport.Status(a.message[0])
-			seen = lastSeen(status)
+			now := transport.Status(a.message[0])
+			if now != status && !now.Known() {
+				tolerate(ctx, cmdKeepalive, report, "unknown %v", now)
+			}
+			status = now
+			seen = status.LastSeen()
 			transport.Report(ctx, status)
 		case cmdInit:
 			// A second answer to a resync that had to be repeated.
+			if done {
+				tolerate(ctx, cmdInit, report, "one more answer")
+			}
 		default:
 			return nil, fmt.Errorf("%w: %s answered with %s", ErrFraming, cmd, a.command)
 		}
 	}
-}
-
-// lastSeen words a keepalive for the error of a time-out.
-func lastSeen(status transport.Status) string {
-	if status == transport.StatusProcessing {
-		return "still processing"
-	}
-	return status.String()
 }
 
 // handshake sends CTAPHID_INIT and takes over the answer. On the broadcast
@@ -161,26 +201,37 @@ func (d *Device) awaitInit(ctx context.Context, id channel, nonce [8]byte) error
 	}
 	defer release()
 	var a assembler
+	seen := "no answer"
+	astray := false // something that has no place on the broadcast channel was there
 	for {
-		if err := d.read(ctx, id, "no answer"); err != nil {
+		report, err := d.read(ctx, id, seen)
+		if err != nil {
 			return err
 		}
-		if isStart(d.in) {
+		if isStart(report) {
 			a.started = false // nobody is going to finish what had begun
 		}
-		if done, err := a.add(d.in); err != nil || !done {
+		done, err := d.add(ctx, &a, report)
+		if err != nil {
+			seen = err.Error()
 			continue
 		}
-		switch a.command {
-		case cmdInit:
+		switch {
+		case a.command == cmdInit && done:
 			if answer, ours := bytes.CutPrefix(a.message, nonce[:]); ours {
-				return d.accept(answer)
+				return d.accept(ctx, answer)
 			}
-		case cmdError:
+			if id != broadcast {
+				tolerate(ctx, cmdInit, report, "answer with another nonce")
+			}
+		case a.command == cmdError && done:
 			// On our own channel it may belong to the aborted message.
 			if len(a.message) == 1 && (id == broadcast || Error(a.message[0]) == ErrChannelBusy) {
 				return Error(a.message[0])
 			}
+		case id == broadcast && a.command != cmdInit && !astray:
+			astray = true // once: there may be no end of them
+			tolerate(ctx, a.command, report, "sent on the broadcast channel")
 		}
 	}
 }

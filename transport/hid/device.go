@@ -2,7 +2,6 @@ package hid
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,6 +26,7 @@ type Capability byte
 
 const (
 	CapabilityWink Capability = 0x01 // blinks on CTAPHID_WINK
+	capabilityLock Capability = 0x02 // of a draft
 	CapabilityCBOR Capability = 0x04 // speaks CTAP2
 	CapabilityNMSG Capability = 0x08 // does not speak U2F
 )
@@ -61,9 +61,9 @@ func (c Capability) String() string {
 // A key that does not answer even then is given up: all later calls fail.
 type Device struct {
 	port    Port
-	turn    chan struct{} // holds one token while a call is running
-	in, out []byte        // one report each
-	fault   error         // why the device is of no use any more
+	turn    transport.Turn
+	in, out []byte // one report each
+	fault   error  // why the device is of no use any more
 	closed  bool
 
 	channel      channel
@@ -74,6 +74,11 @@ type Device struct {
 
 // Open asks the key behind port for a channel, with one CTAPHID_INIT on the
 // broadcast channel. The Device owns port; after an error port is closed.
+//
+// On Linux programs take turns: Open waits until no other has locked the device
+// node, and locks it until Close. So nothing comes between the commands of a
+// series, and nobody takes our token away. A wait that ctx ends is a
+// [transport.ErrBusy].
 func Open(ctx context.Context, port Port) (*Device, error) {
 	d, err := open(ctx, port)
 	if err != nil {
@@ -88,12 +93,15 @@ func open(ctx context.Context, port Port) (*Device, error) {
 	if in < minReport || out < minReport {
 		return nil, fmt.Errorf("reports of %d and %d bytes are too short for CTAPHID, which needs %d", in, out, minReport)
 	}
-	d := &Device{port: port, turn: make(chan struct{}, 1), in: make([]byte, in), out: make([]byte, out)}
-	ctx, release, err := d.take(ctx)
+	d := &Device{port: port, turn: transport.NewTurn(), in: make([]byte, in), out: make([]byte, out)}
+	ctx, release, err := d.turn.Take(ctx, DefaultTimeout)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	if err := d.lock(ctx); err != nil {
+		return nil, err
+	}
 	if err := d.handshake(ctx, broadcast); err != nil {
 		return nil, fmt.Errorf("%s: %w", cmdInit, err)
 	}
@@ -108,6 +116,9 @@ func (d *Device) ClaimsCTAP2() bool { return d.capabilities&CapabilityCBOR != 0 
 
 // ClaimsWink reports whether the key says that it can wink.
 func (d *Device) ClaimsWink() bool { return d.capabilities&CapabilityWink != 0 }
+
+// Transport returns "usb", for software keys too.
+func (d *Device) Transport() string { return "usb" }
 
 // Version returns the key's device version. Its meaning is the maker's.
 func (d *Device) Version() (major, minor, build byte) {
@@ -165,8 +176,7 @@ func (d *Device) Lock(ctx context.Context, seconds int) error {
 // Close waits for a running call and closes the port. Later calls return
 // transport.ErrClosed; closing once more does nothing.
 func (d *Device) Close() error {
-	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
+	defer d.turn.Wait()()
 	if d.closed {
 		return nil
 	}
@@ -175,32 +185,12 @@ func (d *Device) Close() error {
 	return d.port.Close()
 }
 
-// take waits for the end of other calls. It returns ctx with a deadline, which
-// is DefaultTimeout from now if there was none, and the end of our turn.
-func (d *Device) take(ctx context.Context) (_ context.Context, release func(), err error) {
-	cancel := func() {}
-	if _, ok := ctx.Deadline(); !ok {
-		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
-	}
-	select {
-	case d.turn <- struct{}{}:
-		release = func() { <-d.turn; cancel() }
-	case <-ctx.Done():
-		release = cancel
-	}
-	if ctx.Err() != nil {
-		defer release()
-		return nil, nil, ended(ctx, "not sent")
-	}
-	return ctx, release, nil
-}
-
 // call carries out one command on our channel.
 func (d *Device) call(ctx context.Context, cmd command, data []byte) ([]byte, error) {
 	if most := maxPayload(len(d.out)); len(data) > most {
 		return nil, fmt.Errorf("%s: %w: %d bytes, and %d fit", cmd, ErrInvalidLen, len(data), most)
 	}
-	ctx, release, err := d.take(ctx)
+	ctx, release, err := d.turn.Take(ctx, DefaultTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd, err)
 	}
@@ -212,7 +202,7 @@ func (d *Device) call(ctx context.Context, cmd command, data []byte) ([]byte, er
 	var a assembler
 	answer, err := d.transact(ctx, &a, cmd, data)
 	if err != nil {
-		answer, err = d.settle(&a, cmd, err)
+		answer, err = d.settle(ctx, &a, cmd, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", cmd, err)
@@ -234,15 +224,17 @@ func (d *Device) transact(ctx context.Context, a *assembler, cmd command, data [
 }
 
 // settle makes the channel fit for the next call after err, the error of a call
-// to which there may be an answer yet.
-func (d *Device) settle(a *assembler, cmd command, err error) ([]byte, error) {
+// to which there may be an answer yet. ctx has ended, or is good for nothing.
+func (d *Device) settle(ctx context.Context, a *assembler, cmd command, err error) ([]byte, error) {
 	var code Error
 	if d.fault != nil || errors.As(err, &code) {
 		return nil, err // nothing of ours runs on the key
 	}
-	var end *endedError
+	// Nobody is to be asked for a touch any more: keepalives are not reported.
+	ctx = transport.WithStatus(context.WithoutCancel(ctx), func(transport.Status) {})
+	var end *transport.EndedError
 	if errors.As(err, &end) && cmd == cmdCBOR {
-		answer, ok := d.cancel(a)
+		answer, ok := d.cancel(ctx, a)
 		if ok && answer[0] == 0 {
 			return answer, nil
 		}
@@ -250,15 +242,14 @@ func (d *Device) settle(a *assembler, cmd command, err error) ([]byte, error) {
 			return nil, err
 		}
 	}
-	d.resync(err)
+	d.resync(ctx, err)
 	return nil, err
 }
 
 // cancel ends the running CBOR request and takes its answer off the channel.
 // CTAPHID_CANCEL has no answer of its own (section 11.2.9.1.5).
-func (d *Device) cancel(a *assembler) (answer []byte, ok bool) {
-	// Nobody is to be asked for a touch any more: keepalives are not reported.
-	ctx, stop := context.WithTimeout(context.Background(), drainTimeout)
+func (d *Device) cancel(ctx context.Context, a *assembler) (answer []byte, ok bool) {
+	ctx, stop := context.WithTimeout(ctx, drainTimeout)
 	defer stop()
 	// A key whose answer is on its way has nothing to cancel, and might keep
 	// the cancel for the next request.
@@ -273,8 +264,8 @@ func (d *Device) cancel(a *assembler) (answer []byte, ok bool) {
 
 // resync aborts whatever the key does for our channel, with an INIT on it
 // (section 11.2.9.1.3). A key that does not follow is of no use any more.
-func (d *Device) resync(reason error) {
-	ctx, stop := context.WithTimeout(context.Background(), resyncTimeout)
+func (d *Device) resync(ctx context.Context, reason error) {
+	ctx, stop := context.WithTimeout(ctx, resyncTimeout)
 	defer stop()
 	if err := d.handshake(ctx, d.channel); err != nil && d.fault == nil {
 		// Not wrapped: time-outs of this call are none of later ones.
@@ -282,19 +273,31 @@ func (d *Device) resync(reason error) {
 	}
 }
 
+// initSize is the length of the answer to CTAPHID_INIT behind its nonce.
+const initSize = 9
+
 // accept takes over the answer to CTAPHID_INIT, without its nonce. An answer may
 // be longer in later versions of the protocol.
-func (d *Device) accept(answer []byte) error {
-	if len(answer) < 9 {
+func (d *Device) accept(ctx context.Context, answer []byte) error {
+	if len(answer) < initSize {
 		return fmt.Errorf("%w: %s answer of %d bytes, not 17", ErrFraming, cmdInit, 8+len(answer))
 	}
 	id := channel(answer)
-	if id == broadcast || binary.BigEndian.Uint32(id[:]) == 0 {
+	if id == broadcast || id == (channel{}) {
 		return fmt.Errorf("%w: %s answer allocates channel %x", ErrFraming, cmdInit, id)
+	}
+	if len(answer) > initSize {
+		tolerate(ctx, cmdInit, answer, "answer of %d bytes, not 17", 8+len(answer))
+	}
+	if d.channel != (channel{}) && d.channel != id {
+		tolerate(ctx, cmdInit, answer, "channel %x became %x", d.channel, id)
 	}
 	d.channel = id
 	d.protocol = answer[4]
 	d.version = [3]byte(answer[5:8])
 	d.capabilities = Capability(answer[8])
+	if unknown := d.capabilities &^ (CapabilityWink | capabilityLock | CapabilityCBOR | CapabilityNMSG); unknown != 0 {
+		tolerate(ctx, cmdInit, answer, "unknown capabilities %v", unknown)
+	}
 	return nil
 }

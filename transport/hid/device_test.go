@@ -316,13 +316,16 @@ func TestOpenErrors(t *testing.T) {
 		is     error
 		want   string
 	}{
-		"silence":        {func(*fakePort, []byte) {}, context.DeadlineExceeded, "no answer"},
-		"error message":  {func(p *fakePort, _ []byte) { p.send(everyone, errorCmd, 1) }, hid.ErrInvalidCmd, "CTAPHID_INIT: ERR_INVALID_CMD (CTAPHID error 0x01)"},
-		"always busy":    {func(p *fakePort, _ []byte) { p.send(everyone, errorCmd, 6) }, hid.ErrChannelBusy, "used by another program: context deadline exceeded"},
-		"short answer":   {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, ours)[:16]...) }, hid.ErrFraming, "answer of 16 bytes"},
-		"channel zero":   {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, 0)...) }, hid.ErrFraming, "channel 00000000"},
-		"broadcast":      {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, everyone)...) }, hid.ErrFraming, "channel ffffffff"},
-		"short report":   {func(p *fakePort, _ []byte) { p.push(make([]byte, 12)) }, hid.ErrFraming, "report of 12 bytes, not 64"},
+		"silence":       {func(*fakePort, []byte) {}, context.DeadlineExceeded, "no answer"},
+		"error message": {func(p *fakePort, _ []byte) { p.send(everyone, errorCmd, 1) }, hid.ErrInvalidCmd, "CTAPHID_INIT: ERR_INVALID_CMD (CTAPHID error 0x01)"},
+		"always busy":   {func(p *fakePort, _ []byte) { p.send(everyone, errorCmd, 6) }, hid.ErrChannelBusy, "used by another program: context deadline exceeded"},
+		"short answer":  {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, ours)[:16]...) }, hid.ErrFraming, "answer of 16 bytes"},
+		"channel zero":  {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, 0)...) }, hid.ErrFraming, "channel 00000000"},
+		"broadcast":     {func(p *fakePort, nonce []byte) { p.send(everyone, initCmd, initAnswer(nonce, everyone)...) }, hid.ErrFraming, "channel ffffffff"},
+		"cut answer": {func(p *fakePort, nonce []byte) {
+			p.push(frames(64, everyone, initCmd, initAnswer(nonce, ours))[0][:23])
+		}, context.DeadlineExceeded, "report of 23 bytes, not 64"},
+		"empty report":   {func(p *fakePort, _ []byte) { p.push(nil) }, hid.ErrFraming, "report of 0 bytes, not 64"},
 		"device is gone": {func(p *fakePort, _ []byte) { p.readErr = transport.ErrClosed }, transport.ErrClosed, "closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,7 +367,8 @@ func TestBrokenAnswers(t *testing.T) {
 		"too long":              {[][]byte{start(cbor, 7610)}, "CTAPHID_CBOR announces 7610 bytes, and 7609 fit"},
 		"empty keepalive":       {[][]byte{start(keepalive, 0)}, "CTAPHID_KEEPALIVE of 0 bytes, not 1"},
 		"long error":            {[][]byte{start(errorCmd, 100)}, "CTAPHID_ERROR of 100 bytes, not 1"},
-		"short report":          {[][]byte{long[0][:63]}, "report of 63 bytes, not 64"},
+		"cut report":            {[][]byte{long[0][:63]}, "report of 63 bytes, not 64"},
+		"cut last report":       {[][]byte{long[0], long[1], long[2], long[3][:5+200-57-2*59-1]}, "report of 29 bytes, not 64"},
 		"empty report":          {[][]byte{{}}, "report of 0 bytes, not 64"},
 		"no status byte":        {[][]byte{start(cbor, 0)}, "CTAPHID_CBOR answer without a status"},
 	} {

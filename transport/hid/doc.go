@@ -12,6 +12,11 @@
 // Which [Backend] a build has depends on the system: hidraw in pure Go on
 // Linux, the C library hidapi elsewhere, which needs cgo.
 //
+// Several programs may have a key open. Open waits for its turn where programs
+// lock the device node, and waits while the key says that it is busy. A [Slot]
+// waits for a key to be unplugged and plugged in again. What a key does wrong and
+// is tolerated is reported by [transport.Tolerate].
+//
 // What this package leaves out: the meaning of the messages (package ctap2),
 // hot-plug events, and a limit on what a foreign key may write into the names of
 // an [Info]: quote them before they reach a terminal.

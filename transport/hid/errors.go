@@ -1,7 +1,6 @@
 package hid
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -57,22 +56,8 @@ func (e Error) Error() string {
 }
 
 // Is has ERR_INVALID_CMD mean transport.ErrUnsupported: it is how a key without
-// CTAP2, or without U2F, answers a message of the one that it lacks.
+// CTAP2, or without U2F, answers a message of the one that it lacks. ErrChannelBusy
+// is a [transport.ErrBusy].
 func (e Error) Is(target error) bool {
-	return e == ErrInvalidCmd && target == transport.ErrUnsupported
+	return e == ErrInvalidCmd && target == transport.ErrUnsupported || e == ErrChannelBusy && target == transport.ErrBusy
 }
-
-// An endedError says that a context ended, and what the key did last. It is
-// both context.Canceled or context.DeadlineExceeded and the context's cause.
-type endedError struct {
-	seen  string
-	err   error
-	cause error
-}
-
-func ended(ctx context.Context, seen string) error {
-	return &endedError{seen: seen, err: ctx.Err(), cause: context.Cause(ctx)}
-}
-
-func (e *endedError) Error() string   { return e.seen + ": " + e.cause.Error() }
-func (e *endedError) Unwrap() []error { return []error{e.err, e.cause} }

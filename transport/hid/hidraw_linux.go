@@ -203,6 +203,7 @@ type hidrawPort struct {
 	layout layout
 	in     []byte // a report behind its number, if reports have numbers
 	out    []byte // a report behind its number
+	waited bool   // for the lock
 }
 
 func newHidrawPort(file *os.File, layout layout) (*hidrawPort, error) {
@@ -216,6 +217,43 @@ func newHidrawPort(file *os.File, layout layout) (*hidrawPort, error) {
 		p.in = make([]byte, 1+layout.in)
 	}
 	return p, nil
+}
+
+// tryLock locks the node as libfido2 does, so that its programs and ours take
+// turns: from open to close. Browsers do not; to them the key itself says that it
+// is busy.
+func (p *hidrawPort) tryLock() error {
+	err := p.control(func(fd int) error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		p.waited = true
+		return fmt.Errorf("%w: another program has locked %s", transport.ErrBusy, p.file.Name())
+	}
+	if err != nil || !p.waited {
+		return err
+	}
+	// What the key told the other program is in our queue too. The kernel keeps
+	// 64 reports, and when they are not read the next ones are lost.
+	p.waited = false
+	return p.control(func(fd int) error {
+		for {
+			if n, err := unix.Read(fd, p.out[1:]); n <= 0 || err != nil {
+				return nil // empty, or the next Read says what is wrong
+			}
+		}
+	})
+}
+
+// control calls f with the open file, without waiting for anything.
+func (p *hidrawPort) control(f func(fd int) error) error {
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return gone(err)
+	}
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
+		return gone(err)
+	}
+	return failed
 }
 
 func (p *hidrawPort) Read(report []byte) (int, error) {

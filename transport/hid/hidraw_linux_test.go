@@ -94,6 +94,9 @@ func TestHidrawDevices(t *testing.T) {
 		"HID_ID=0005:00001234:00005678\nHID_NAME=radio key\n", keyDescriptor)
 	s.write("devices/pci0/usb1/1-2/bluetooth/idVendor", "0a12\n") // of the radio, not of the key
 	s.write("devices/pci0/usb1/1-2/bluetooth/product", "radio\n")
+	s.add("hidraw5", "pci0/usb1/1-3/1-3:1.0/0003:FFFE:8001.0005",
+		"HID_ID=0003:0000FFFE:00008001\nHID_NAME=nameless key\n", keyDescriptor)
+	s.write("devices/pci0/usb1/1-3/idVendor", "fffe\n")     // and no strings at all
 	s.link("../../devices/nowhere", "class/hidraw/hidraw4") // has just been unplugged
 	s.write("class/hidraw/README", "not a node")
 
@@ -104,6 +107,7 @@ func TestHidrawDevices(t *testing.T) {
 	want := []Info{
 		{filepath.Join(s.dev, "hidraw2"), "Yubico", "YubiKey OTP+FIDO", "0001", 0x1050, 0x0407},
 		{filepath.Join(s.dev, "hidraw3"), "", "radio key", "", 0x1234, 0x5678},
+		{filepath.Join(s.dev, "hidraw5"), "", "nameless key", "", 0xfffe, 0x8001},
 		{filepath.Join(s.dev, "hidraw10"), "", "soft key", "42", 0x1209, 0xf1d0},
 	}
 	if !slices.Equal(got, want) {

@@ -104,18 +104,25 @@ type assembler struct {
 // isStart reports whether a packet starts a message.
 func isStart(report []byte) bool { return report[4]&startBit != 0 }
 
-// add takes the next packet of the channel, at least minReport bytes, and says
-// whether the message is complete. An error leaves the assembler as it was.
-func (a *assembler) add(report []byte) (done bool, err error) {
+// add takes the next packet of the channel, in a report that should have full
+// bytes, and says whether the message is complete. An error leaves the assembler
+// as it was.
+func (a *assembler) add(report []byte, full int) (done bool, err error) {
 	var data []byte
 	if isStart(report) {
 		cmd := command(report[4] &^ startBit)
+		if len(report) < startHeader {
+			return false, cutShort(report, full)
+		}
 		size := int(binary.BigEndian.Uint16(report[5:]))
 		if a.started {
 			return false, fmt.Errorf("%w: %s packet in the middle of %s", ErrFraming, cmd, a.command)
 		}
-		if most := maxPayload(len(report)); size > most {
+		if most := maxPayload(full); size > most {
 			return false, fmt.Errorf("%w: %s announces %d bytes, and %d fit", ErrFraming, cmd, size, most)
+		}
+		if len(report) < min(full, startHeader+size) {
+			return false, cutShort(report, full)
 		}
 		*a = assembler{command: cmd, size: size, message: slices.Grow(a.message[:0], size)}
 		data = report[startHeader:]
@@ -127,10 +134,18 @@ func (a *assembler) add(report []byte) (done bool, err error) {
 		if seq != a.next {
 			return false, fmt.Errorf("%w: continuation packet %d of %s where %d was due", ErrFraming, seq, a.command, a.next)
 		}
+		if len(report) < min(full, continueHeader+a.size-len(a.message)) {
+			return false, cutShort(report, full)
+		}
 		a.next++
 		data = report[continueHeader:]
 	}
 	a.message = append(a.message, data[:min(len(data), a.size-len(a.message))]...)
 	a.started = len(a.message) < a.size
 	return !a.started, nil
+}
+
+// cutShort is the error for a report that lacks more than padding.
+func cutShort(report []byte, full int) error {
+	return fmt.Errorf("%w: report of %d bytes, not %d", ErrFraming, len(report), full)
 }

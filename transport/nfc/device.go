@@ -35,12 +35,18 @@ var aid = []byte{0xa0, 0x00, 0x00, 0x06, 0x47, 0x2f, 0x00, 0x01}
 // [transport.Device]. Calls from several goroutines wait for each other.
 type Device struct {
 	card    Card
-	turn    chan struct{} // holds one token while a call is running
+	turn    transport.Turn
 	closed  bool
 	version string
+	alive   bool // it has answered a CTAP2 message
+	// halfSent means that the card waits for the rest of a chain, and would put
+	// the next command behind it.
+	halfSent   bool
+	cancelling bool // time is up
 
-	extended  bool
-	messageP1 byte
+	extended      bool
+	messageP1     byte
+	responseClass byte // of GET RESPONSE
 }
 
 // An Option changes how a Device sends its commands.
@@ -57,7 +63,7 @@ func WithoutStatusUpdates() Option { return func(d *Device) { d.messageP1 = 0 } 
 // Open selects the FIDO applet. The Device owns card; after an error card is
 // closed.
 func Open(ctx context.Context, card Card, options ...Option) (*Device, error) {
-	d := &Device{card: card, turn: make(chan struct{}, 1), messageP1: p1StatusUpdates}
+	d := &Device{card: card, turn: transport.NewTurn(), messageP1: p1StatusUpdates, responseClass: claISO}
 	for _, option := range options {
 		option(d)
 	}
@@ -74,10 +80,15 @@ func (d *Device) selectApplet(ctx context.Context) error {
 		return err
 	}
 	defer release()
+	return d.selectFIDO(ctx)
+}
+
+// selectFIDO selects the applet, in our turn.
+func (d *Device) selectFIDO(ctx context.Context) error {
 	// Always short: before it there is no applet that must take extended length.
 	version, sw, err := d.transmitAll(ctx, apdu{cla: claISO, ins: insSelect, p1: 4, data: aid}, apdu.short)
 	if err != nil && ctx.Err() != nil {
-		return ended(ctx, "no answer", err)
+		return transport.Ended(ctx, "no answer", err)
 	}
 	if err != nil {
 		return err
@@ -86,20 +97,33 @@ func (d *Device) selectApplet(ctx context.Context) error {
 		return sw
 	}
 	d.version = string(version)
+	if d.version != versionU2F && d.version != versionFIDO2 {
+		tolerate(ctx, "SELECT", version, "answered with version %q", version)
+	}
 	return nil
 }
 
+// Transport returns "nfc", for contact readers too.
+func (d *Device) Transport() string { return "nfc" }
+
+// The answers to SELECT (CTAP 2.1, section 11.3.3).
+const (
+	versionU2F   = "U2F_V2"
+	versionFIDO2 = "FIDO_2_0"
+)
+
 // Version returns the key's answer to the selection of the applet: "U2F_V2" if
 // it speaks U2F, be it CTAP2 as well or not, and "FIDO_2_0" if it does not. The
-// bytes are the key's own.
+// bytes are the key's own. Some keys say "U2F_V2" though U2F is switched off, and
+// "FIDO_2_1" has been seen: authenticatorGetInfo is what counts.
 func (d *Device) Version() string { return d.version }
 
 // Exchange sends a CTAP2 command in NFCCTAP_MSG and returns the answer, which
 // has at least a status byte. Status updates are passed to [transport.Report].
 //
 // When ctx ends, the request is cancelled with NFCCTAP_GETRESPONSE, which takes
-// up to two seconds more. An answer with status 00 that arrives in spite of it
-// is returned without an error.
+// up to two seconds more, and two for the parts of an answer that has begun. An
+// answer with status 00 that arrives in spite of it is returned without an error.
 func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	if len(msg) == 0 || len(msg) > maxData {
 		return nil, fmt.Errorf("CTAP message: %w: %d bytes, not 1 to %d", ErrWrongLength, len(msg), maxData)
@@ -117,17 +141,20 @@ func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 }
 
 func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
-	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg})
+	answer, sw, err := d.message(ctx, msg)
+	var status transport.Status // the last
 	seen := "no answer"
 	for err == nil && sw == swStatus {
 		if len(answer) == 0 {
 			return nil, fmt.Errorf("%w: status update without a status", ErrFraming)
 		}
-		status := transport.Status(answer[0])
-		transport.Report(ctx, status)
-		if seen = status.String(); status == transport.StatusProcessing {
-			seen = "still processing"
+		now := transport.Status(answer[0])
+		if now != status && !now.Known() {
+			tolerate(ctx, "status update", answer, "unknown %v", now)
 		}
+		status = now
+		seen = status.LastSeen()
+		transport.Report(ctx, status)
 		if !pause(ctx) {
 			break
 		}
@@ -135,16 +162,57 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 	switch {
 	case ctx.Err() != nil && (err != nil || sw == swStatus):
-		if d.messageP1 == p1StatusUpdates {
+		if d.messageP1 == p1StatusUpdates || d.halfSent {
 			if answer, ok := d.cancel(); ok {
 				return answer, nil
 			}
 		}
-		return nil, ended(ctx, seen, err)
+		return nil, transport.Ended(ctx, seen, err)
 	case err != nil:
 		return nil, err
 	}
 	return ctapAnswer(answer, sw)
+}
+
+// message sends a CTAP2 message. Another program, or the system, may have
+// selected another applet in the meantime, as macOS does with that of PIV. The
+// message was refused then, so the FIDO applet is selected and the message sent
+// once more. What the applet knew of a series or a token is lost.
+func (d *Device) message(ctx context.Context, msg []byte) ([]byte, StatusWord, error) {
+	a := apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg}
+	answer, sw, err := d.command(ctx, a)
+	if refused := refusal(sw, err); d.deselected(refused) {
+		if err := d.selectFIDO(ctx); err != nil {
+			return nil, 0, fmt.Errorf("%w, and then SELECT: %w", refused, err)
+		}
+		answer, sw, err = d.command(ctx, a)
+		switch again := refusal(sw, err); {
+		case again == ErrConditionsNotSatisfied && !d.alive:
+			return nil, 0, fmt.Errorf("%w: %w", ErrPretender, again)
+		case err == nil && !d.deselected(again):
+			tolerate(ctx, "NFCCTAP_MSG", nil, "taken once the applet was selected again: %v", refused)
+		}
+	}
+	d.alive = d.alive || err == nil && (sw == swOK || sw == swStatus)
+	return answer, sw, err
+}
+
+// refusal is the status word of a command, be it in the middle of a chain.
+func refusal(sw StatusWord, err error) StatusWord {
+	errors.As(err, &sw)
+	return sw
+}
+
+// deselected reports whether a card may refuse a message because another applet
+// is selected. One that has never taken a message may know U2F only.
+func (d *Device) deselected(sw StatusWord) bool {
+	switch sw {
+	case ErrConditionsNotSatisfied, ErrAppletNotSelected:
+		return true
+	case ErrInstruction, ErrClass:
+		return d.alive
+	}
+	return false
 }
 
 // ctapAnswer checks the last response to a message. The codes of CTAP are in the
@@ -165,6 +233,9 @@ func (d *Device) cancel() (answer []byte, ok bool) {
 	// Nobody is to be asked for a touch any more: statuses are not reported.
 	ctx, stop := context.WithTimeout(context.Background(), cancelTimeout)
 	defer stop()
+	d.halfSent = false // any other command ends a chain
+	d.cancelling = true
+	defer func() { d.cancelling = false }()
 	answer, sw, err := d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse, p1: p1Cancel})
 	for err == nil && sw == swStatus && pause(ctx) {
 		answer, sw, err = d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse})
@@ -190,7 +261,10 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 	answer, sw, err := d.command(ctx, command)
 	if err != nil {
 		if ctx.Err() != nil {
-			err = ended(ctx, "no answer", err)
+			err = transport.Ended(ctx, "no answer", err)
+		}
+		if d.halfSent {
+			d.cancel()
 		}
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}
@@ -201,8 +275,7 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 // forgets its state, and closes the card. Later calls return
 // transport.ErrClosed; closing once more does nothing.
 func (d *Device) Close() error {
-	d.turn <- struct{}{}
-	defer func() { <-d.turn }()
+	defer d.turn.Wait()()
 	if d.closed {
 		return nil
 	}
@@ -215,29 +288,14 @@ func (d *Device) Close() error {
 	return d.card.Close()
 }
 
-// take waits for the end of other calls. It returns ctx with a deadline, which
-// is DefaultTimeout from now if there was none, and the end of our turn.
+// take waits for our turn. See [transport.Turn].
 func (d *Device) take(ctx context.Context) (_ context.Context, release func(), err error) {
-	cancel := func() {}
-	if _, ok := ctx.Deadline(); !ok {
-		ctx, cancel = context.WithTimeout(ctx, DefaultTimeout)
+	ctx, release, err = d.turn.Take(ctx, DefaultTimeout)
+	if err == nil && d.closed {
+		release()
+		return nil, nil, transport.ErrClosed
 	}
-	select {
-	case d.turn <- struct{}{}:
-		release = func() { <-d.turn; cancel() }
-	case <-ctx.Done():
-		release = cancel
-	}
-	switch {
-	case ctx.Err() != nil:
-		err = ended(ctx, "not sent", nil)
-	case d.closed:
-		err = transport.ErrClosed
-	default:
-		return ctx, release, nil
-	}
-	release()
-	return nil, nil, err
+	return ctx, release, err
 }
 
 // pause waits for the next poll; it reports false if ctx ends first.
@@ -247,17 +305,4 @@ func pause(ctx context.Context) bool {
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
-}
-
-// ended is the error of a call that ctx ended: what the key did last, and the
-// card's own error if it adds something.
-func ended(ctx context.Context, seen string, card error) error {
-	err := context.Cause(ctx)
-	if !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w (%w)", err, ctx.Err())
-	}
-	if card != nil && !errors.Is(card, ctx.Err()) {
-		return fmt.Errorf("%s: %w: %w", seen, err, card)
-	}
-	return fmt.Errorf("%s: %w", seen, err)
 }

@@ -10,6 +10,11 @@ import (
 // ErrFraming is wrapped by the error for a response that no card may give.
 var ErrFraming = errors.New("broken card response")
 
+// ErrPretender is wrapped by the error for a card that takes the selection of the
+// FIDO applet and then answers nothing, as the smart-card interface of some keys
+// does.
+var ErrPretender = errors.New("this interface only pretends to be a FIDO key; use the key over USB, or another interface of it")
+
 // StatusWord is SW1 and SW2, the last two bytes of each response (ISO 7816-4,
 // section 5.6). One that is not 9000 is returned as an error.
 type StatusWord uint16

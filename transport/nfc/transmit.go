@@ -3,6 +3,8 @@ package nfc
 import (
 	"context"
 	"fmt"
+
+	"github.com/fidokey/fidokey/transport"
 )
 
 const (
@@ -18,26 +20,41 @@ func (d *Device) command(ctx context.Context, a apdu) ([]byte, StatusWord, error
 	}
 	// Some readers refuse an Le in any block but the last.
 	for len(a.data) > chainBlock {
+		d.halfSent = true
 		block := apdu{cla: a.cla | claChain, ins: a.ins, p1: a.p1, p2: a.p2, data: a.data[:chainBlock], le: -1}
 		_, sw, err := d.transmit(ctx, block.short())
 		if err != nil {
 			return nil, 0, err
 		}
 		if sw != swOK {
+			d.halfSent = false
 			return nil, 0, fmt.Errorf("chained command: %w", sw)
 		}
 		a.data = a.data[chainBlock:]
 	}
-	return d.transmitAll(ctx, a, apdu.short)
+	data, sw, err := d.transmitAll(ctx, a, apdu.short)
+	if err == nil {
+		d.halfSent = false
+	}
+	return data, sw, err
 }
 
 // transmitAll sends one APDU and collects the response, which a card may hand
 // out in parts (ISO 7816-4, section 5.3.4).
 func (d *Device) transmitAll(ctx context.Context, a apdu, encode func(apdu) []byte) ([]byte, StatusWord, error) {
 	data, sw, err := d.transmitLe(ctx, a, encode)
+	late := false
 	for err == nil && sw.sw1() == sw1More {
+		if ctx.Err() != nil && !late && !d.cancelling {
+			// The work is done, and the answer on its way: a credential may have
+			// been made.
+			late = true
+			var stop func()
+			ctx, stop = context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+			defer stop()
+		}
 		var part []byte
-		part, sw, err = d.transmitLe(ctx, apdu{cla: claISO, ins: insISOResponse, le: int(sw.sw2())}, apdu.short)
+		part, sw, err = d.getResponse(ctx, int(sw.sw2()))
 		if err == nil && len(part) == 0 && sw.sw1() == sw1More {
 			err = fmt.Errorf("%w: an empty part of a response, and more to come", ErrFraming)
 		}
@@ -50,6 +67,26 @@ func (d *Device) transmitAll(ctx context.Context, a apdu, encode func(apdu) []by
 		return nil, 0, err
 	}
 	return data, sw, nil
+}
+
+// getResponse fetches the next part of a response. GET RESPONSE is of ISO's
+// class; some cards want it in that of CTAP, which is remembered.
+func (d *Device) getResponse(ctx context.Context, le int) ([]byte, StatusWord, error) {
+	part, sw, err := d.transmitLe(ctx, apdu{cla: d.responseClass, ins: insISOResponse, le: le}, apdu.short)
+	if err != nil || d.responseClass != claISO || sw != ErrClass && sw != ErrInstruction {
+		return part, sw, err
+	}
+	part, sw, err = d.transmitLe(ctx, apdu{cla: claCTAP, ins: insISOResponse, le: le}, apdu.short)
+	if err == nil && (sw == swOK || sw.sw1() == sw1More) {
+		d.responseClass = claCTAP
+		tolerate(ctx, "GET RESPONSE", nil, "wanted in class %02x, not %02x", claCTAP, claISO)
+	}
+	return part, sw, err
+}
+
+// tolerate reports what a key should have done otherwise.
+func tolerate(ctx context.Context, where string, raw []byte, format string, args ...any) {
+	transport.Tolerate(ctx, transport.Finding{What: fmt.Sprintf(format, args...), Where: where, Raw: raw})
 }
 
 // transmitLe sends one APDU, and once more if the card wants another Le.
