@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
@@ -12,28 +13,32 @@ import (
 	"github.com/fidokey/fidokey/transport"
 )
 
-// The exit codes. 7 is kept for a refusal by policy.
+// The exit codes, which scripts rely on.
 const (
-	exitOK        = 0
-	exitFailure   = 1
-	exitUsage     = 2
-	exitNoKey     = 3
-	exitPIN       = 4
-	exitVerify    = 5
-	exitNoTouch   = 6
-	exitSafety    = 8
-	exitInterrupt = 130
+	exitOK         = 0
+	exitFailure    = 1
+	exitUsage      = 2
+	exitNoKey      = 3
+	exitPIN        = 4
+	exitNoTouch    = 5
+	exitRefused    = 6
+	exitVerify     = 7
+	exitSafety     = 8
+	exitPermission = 9
+	exitInterrupt  = 130
 )
 
 const exitCodesHelp = `Exit codes:
   0    done
-  1    the key or the system refused, or something else went wrong
+  1    something else went wrong
   2    the command line is wrong
-  3    no key, or several and none chosen
-  4    the PIN is wrong, blocked, missing, or not acceptable
-  5    the key's answer does not check out
-  6    nobody touched the key in time, or the key did not answer in time
-  8    not done for safety: few PIN tries are left
+  3    no key, not the one asked for, or several and none chosen
+  4    the PIN or the user verification was refused: wrong, blocked, missing
+  5    the key was not touched in time, or the person declined
+  6    the key refused; the message has its status in hexadecimal
+  7    the key's answer does not check out, or a policy says no
+  8    not done for safety: few PIN tries are left, or nobody could be asked
+  9    the system does not permit it: rights on the device
   130  interrupted`
 
 // usageError is a command line that makes no sense.
@@ -81,6 +86,10 @@ var hints = []struct {
 	{ctap2.ErrPINAuthBlocked, exitPIN, "Too many wrong PINs in a row: unplug the key, plug it in again, and take the right PIN. More tries before that only fail."},
 	{ctap2.ErrPINBlocked, exitPIN, "No tries are left. Only a reset makes the key usable again; it destroys every credential on it."},
 	{ctap2.ErrPINInvalid, exitPIN, "The PIN is wrong. A right PIN brings all tries back."},
+	{ctap2.ErrUVBlocked, exitPIN, "The key takes no more fingerprints until its PIN was given: fidokey pin verify"},
+	{ctap2.ErrUVInvalid, exitPIN, "The key did not recognise the finger."},
+	{ctap2.ErrPINAuthInvalid, exitPIN, ""},
+	{client.ErrNoUserVerification, exitPIN, ""},
 	{ctap2.ErrPINNotSet, exitPIN, "Set a PIN first: fidokey pin set"},
 	{ctap2.ErrPUATRequired, exitPIN, "The key asks for user verification. Set a PIN first if it has none: fidokey pin set"},
 	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. 'fidokey info' shows the minimum length and where the rule is written."},
@@ -98,10 +107,12 @@ var hints = []struct {
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
-	{ctap2.ErrCredentialExcluded, exitFailure, "The key has a credential of this list already."},
-	{ctap2.ErrNoCredentials, exitFailure, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
-	{ctap2.ErrKeyStoreFull, exitFailure, "The key has no room for another discoverable credential."},
-	{ctap2.ErrUnsupportedAlgorithm, exitFailure, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
+	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
+	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},
+	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{fs.ErrPermission, exitPermission, ""},
+	{transport.ErrClosed, exitNoKey, "The key is gone: it was unplugged, or its program ended."},
 	{ctap2.ErrMalformed, exitVerify, "The key does not follow the specification."},
 }
 
@@ -121,6 +132,10 @@ func classify(err error) (code int, hint string) {
 		if errors.Is(err, h.err) {
 			return h.code, h.hint
 		}
+	}
+	var refused *ctap2.Error
+	if errors.As(err, &refused) {
+		return exitRefused, ""
 	}
 	return exitFailure, ""
 }
