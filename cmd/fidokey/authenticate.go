@@ -36,7 +36,6 @@ credential for the RP ID answers, and the signatures cannot be verified.
 		},
 	}
 	rp.addFlags(cmd, "the file that 'fidokey register' saved")
-	addJSONFlag(e, cmd, "the response (AuthenticationResponseJSON)")
 	return cmd
 }
 

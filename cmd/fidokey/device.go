@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/transport/hid"
 )
 
@@ -65,35 +66,175 @@ func (e *env) withKey(ctx context.Context, prompt client.Prompt, use func(key *o
 	return errors.Join(use(key), key.Close())
 }
 
-// openKey opens the key that --device names, or the only one that is plugged in.
-func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
-	if e.global.device == simulatorName {
-		return e.openSimulator(ctx, prompt)
+// A place is where a key is, before it is opened.
+type place struct {
+	device deviceInfo
+	open   func(ctx context.Context, prompt client.Prompt) (*openedKey, error)
+}
+
+// places lists the keys that --device may choose from, or the one that it names
+// beyond the list: the simulator in this process, a software key, a path.
+func (e *env) places() ([]place, error) {
+	name := e.global.device
+	if name == simulatorName {
+		return []place{{deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, e.openSimulator}}, nil
 	}
-	if dial := socketDialer(e.global.device); dial != nil {
-		port, err := dial()
-		if err != nil {
-			return nil, noKeyError{err}
-		}
-		return e.openPort(ctx, port, deviceInfo{Path: e.global.device, Product: "software key"}, prompt)
+	if dial := socketDialer(name); dial != nil {
+		device := deviceInfo{Path: name, Product: "software key"}
+		return []place{{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
+			port, err := dial()
+			if err != nil {
+				return nil, noKeyError{err}
+			}
+			return e.openPort(ctx, port, device, prompt)
+		}}}, nil
 	}
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := choose(devices, e.global.device)
-	if err != nil {
-		return nil, err
+	var places []place
+	for _, d := range devices {
+		places = append(places, e.hidPlace(d))
 	}
-	return e.openHID(ctx, chosen, prompt)
+	return places, nil
 }
 
-func (e *env) openHID(ctx context.Context, d hid.Info, prompt client.Prompt) (*openedKey, error) {
-	port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
+func (e *env) hidPlace(d hid.Info) place {
+	device := describe(d)
+	return place{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
+		port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
+		if err != nil {
+			return nil, err
+		}
+		return e.openPort(ctx, port, device, prompt)
+	}}
+}
+
+// openKey opens the key that --device names, or the only one that is plugged in.
+// Where that leaves several, the person touches the one that is meant.
+func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
+	places, err := e.places()
 	if err != nil {
 		return nil, err
 	}
-	return e.openPort(ctx, port, describe(d), prompt)
+	name := e.global.device
+	if name == simulatorName || socketDialer(name) != nil {
+		return places[0].open(ctx, prompt)
+	}
+	return e.openNamed(ctx, places, name, prompt)
+}
+
+// openNamed opens the key of the list that a name means.
+func (e *env) openNamed(ctx context.Context, places []place, name string, prompt client.Prompt) (*openedKey, error) {
+	if found := named(places, name); len(found) > 0 {
+		return e.openOne(ctx, found, prompt)
+	}
+	if strings.ContainsAny(name, `/\`) {
+		// Not in the list: opening says why, for it may be no FIDO device at all.
+		return e.hidPlace(hid.Info{Path: name}).open(ctx, prompt)
+	}
+	if len(places) == 0 && name == "" {
+		return nil, noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+	}
+	key, err := e.openModel(ctx, places, name, prompt)
+	if key == nil && err == nil {
+		return nil, noKeyError{fmt.Errorf("no security key has the path, index, serial number, AAGUID or model %q; there are:\n%s", name, overview(places))}
+	}
+	return key, err
+}
+
+// named returns the places that a name means without a question to the keys: by
+// path, serial number or index, in this order. An empty name means all.
+func named(places []place, name string) []place {
+	if name == "" {
+		return places
+	}
+	for _, fits := range []func(deviceInfo) bool{
+		func(d deviceInfo) bool { return d.Path == name },
+		func(d deviceInfo) bool { return d.Serial != "" && d.Serial == name },
+	} {
+		for _, p := range places {
+			if fits(p.device) {
+				return []place{p}
+			}
+		}
+	}
+	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(places) {
+		return places[n-1 : n]
+	}
+	return nil
+}
+
+// openModel opens the key whose AAGUID, or part of whose model name, is name; nil
+// if there is none.
+func (e *env) openModel(ctx context.Context, places []place, name string, prompt client.Prompt) (*openedKey, error) {
+	var found []place
+	for _, p := range places {
+		key, err := p.open(ctx, client.Prompt{})
+		if err != nil {
+			continue // not one that can be used
+		}
+		info, err := key.Info(ctx)
+		key.Close()
+		if err == nil && isModel(info.AAGUID, name) {
+			found = append(found, p)
+		}
+	}
+	if found == nil {
+		return nil, nil
+	}
+	return e.openOne(ctx, found, prompt)
+}
+
+func isModel(a ctap2.AAGUID, name string) bool {
+	if wanted, err := ctap2.ParseAAGUID(name); err == nil {
+		return a == wanted
+	}
+	return strings.Contains(strings.ToLower(modelName(a)), strings.ToLower(name))
+}
+
+// openOne opens the place that there is. Of several the person touches one, if
+// there is a terminal to say so.
+func (e *env) openOne(ctx context.Context, places []place, prompt client.Prompt) (*openedKey, error) {
+	if len(places) == 1 {
+		return places[0].open(ctx, prompt)
+	}
+	if !e.liveTerminal() {
+		return nil, noKeyError{errors.New("several security keys are plugged in; choose one with --device:\n" + overview(places))}
+	}
+	return e.openTouched(ctx, places, prompt)
+}
+
+// openTouched opens all keys, waits until one of them is touched, and closes the
+// others.
+func (e *env) openTouched(ctx context.Context, places []place, prompt client.Prompt) (*openedKey, error) {
+	var opened []*openedKey
+	var keys []*client.Key
+	var errs []error
+	for _, p := range places {
+		key, err := p.open(ctx, prompt)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", p.device.Path, err))
+			continue
+		}
+		opened, keys = append(opened, key), append(keys, key.Key)
+	}
+	if len(keys) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	e.wait("Several security keys are plugged in: touch the one you mean...", eventTouch, map[string]any{"command": "select"})
+	chosen, err := client.SelectByTouch(ctx, keys)
+	e.live.stop()
+	var winner *openedKey
+	for _, key := range opened {
+		if err == nil && key.Key == chosen {
+			winner = key
+		} else {
+			key.Close()
+		}
+	}
+	return winner, err
 }
 
 // openPort allocates a channel on a port, which it closes when that fails.
@@ -135,41 +276,6 @@ func socketDialer(device string) func() (hid.Port, error) {
 	return nil
 }
 
-// choose finds the key that name means among those plugged in: by path, serial
-// number or index, in this order. An empty name means the only one.
-func choose(devices []hid.Info, name string) (hid.Info, error) {
-	if name == "" {
-		switch len(devices) {
-		case 0:
-			return hid.Info{}, noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
-		case 1:
-			return devices[0], nil
-		}
-		return hid.Info{}, noKeyError{errors.New("several security keys are plugged in; choose one with --device:\n" + overview(devices))}
-	}
-	for _, d := range devices {
-		if d.Path == name {
-			return d, nil
-		}
-	}
-	for _, d := range devices {
-		if d.Serial != "" && d.Serial == name {
-			return d, nil
-		}
-	}
-	if n, err := strconv.Atoi(name); err == nil && n >= 1 && n <= len(devices) {
-		return devices[n-1], nil
-	}
-	if strings.ContainsAny(name, `/\`) {
-		// Not in the list: opening says why, for it may be no FIDO device at all.
-		return hid.Info{Path: name}, nil
-	}
-	if len(devices) == 0 {
-		return hid.Info{}, noKeyError{fmt.Errorf("no security key found that could be %q", name)}
-	}
-	return hid.Info{}, noKeyError{fmt.Errorf("no security key has the path, serial number or index %q; there are:\n%s", name, overview(devices))}
-}
-
 // printable replaces what could steer a terminal in text that comes from a key.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -181,12 +287,12 @@ func printable(s string) string {
 }
 
 // overview lists keys without opening them.
-func overview(devices []hid.Info) string {
+func overview(places []place) string {
 	var lines []string
-	for i, d := range devices {
-		line := fmt.Sprintf("  %d  %s  %s", i+1, d.Path, describe(d).name())
-		if d.Serial != "" {
-			line += "  serial " + printable(d.Serial)
+	for i, p := range places {
+		line := fmt.Sprintf("  %d  %s  %s", i+1, p.device.Path, p.device.name())
+		if p.device.Serial != "" {
+			line += "  serial " + p.device.Serial
 		}
 		lines = append(lines, line)
 	}

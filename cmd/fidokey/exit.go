@@ -59,20 +59,38 @@ func (e verifyError) Unwrap() error { return e.error }
 // exit prints err with what to do about it and returns the exit code. It is the
 // one place where errors become both.
 func (e *env) exit(err error) int {
+	e.live.stop()
 	if err == nil {
-		return exitOK
+		return e.ended(exitOK)
 	}
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(e.stderr, "fidokey: interrupted")
-		return exitInterrupt
+		e.fail(&errorJSON{Message: "interrupted", ExitCode: exitInterrupt})
+		return e.ended(exitInterrupt)
 	}
 	if !e.started {
 		err = usageError{fmt.Errorf("%w\n'fidokey help' lists the commands, --help the flags of one", err)}
 	}
-	code, hint := classify(err)
-	fmt.Fprintln(e.stderr, "fidokey:", err)
-	if hint != "" {
-		fmt.Fprintln(e.stderr, hint)
+	failure := newErrorJSON(err)
+	e.fail(failure)
+	return e.ended(failure.ExitCode)
+}
+
+// fail says what went wrong.
+func (e *env) fail(f *errorJSON) {
+	if e.events() {
+		e.event(eventError, map[string]any{"error": f})
+		return
+	}
+	fmt.Fprintln(e.stderr, "fidokey:", f.Message)
+	if f.Hint != "" {
+		fmt.Fprintln(e.stderr, f.Hint)
+	}
+}
+
+// ended is the last event.
+func (e *env) ended(code int) int {
+	if e.events() {
+		e.event(eventDone, map[string]any{"exitCode": code})
 	}
 	return code
 }
@@ -120,7 +138,10 @@ func classify(err error) (code int, hint string) {
 	var usage usageError
 	var noKey noKeyError
 	var verify verifyError
+	var safety safetyError
 	switch {
+	case errors.As(err, &safety):
+		return exitSafety, ""
 	case errors.As(err, &usage):
 		return exitUsage, ""
 	case errors.As(err, &noKey):

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/spf13/cobra"
@@ -24,132 +23,121 @@ func newInfoCmd(e *env) *cobra.Command {
 		Long: `Show what a key is and what it can do: model, AAGUID, firmware, versions,
 extensions, options, algorithms, PIN, limits and transports.
 
---json has the member names of authenticatorGetInfo in FIDO metadata statements,
-and name, pinRetries and device besides. Byte strings are hexadecimal. Members
+The result of --json has the member names of authenticatorGetInfo in FIDO metadata
+statements, and name and pinRetries besides. Byte strings are hexadecimal. Members
 that are not known to this version are under "unknown", by their number.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e) },
 	}
-	addJSONFlag(e, cmd, "it")
+	addAllFlag(e, cmd)
 	return cmd
 }
 
-// infoJSON is the answer of "info --json".
-type infoJSON struct {
+// infoReport is the answer of "info". It costs two exchanges: getInfo, and the
+// retries of a PIN that is set.
+type infoReport struct {
 	Name string `json:"name"`
 	*ctap2.GetInfoResponse
 	PINRetries *uint          `json:"pinRetries,omitempty"`
-	Device     deviceInfo     `json:"device"`
 	Unknown    map[string]any `json:"unknown,omitempty"`
+
+	device deviceInfo
+	state  client.PINState
 }
 
 func runInfo(ctx context.Context, e *env) error {
-	return e.withKey(ctx, client.Prompt{}, func(key *openedKey) error { return e.showInfo(ctx, key) })
+	return e.onKeys(ctx, client.Prompt{}, e.info)
 }
 
-// showInfo costs two exchanges: getInfo, and the retries of a PIN that is set.
-func (e *env) showInfo(ctx context.Context, key *openedKey) error {
+func (e *env) info(ctx context.Context, key *openedKey) (report, error) {
 	info, err := key.Info(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	state, err := key.PINState(ctx)
 	if err != nil {
 		// Some keys refuse or hang here; the rest is still worth showing.
-		fmt.Fprintln(e.stderr, "fidokey: the PIN's state is unknown:", err)
+		e.note("fidokey: the PIN's state is unknown: %v", err)
 	}
-	if e.global.json {
-		return e.writeJSON(newInfoJSON(key.device, info, state))
-	}
-	return e.printInfo(key.device, info, state)
+	return newInfoReport(key.device, info, state), nil
 }
 
-func newInfoJSON(device deviceInfo, info *ctap2.GetInfoResponse, state client.PINState) infoJSON {
-	answer := infoJSON{Name: modelName(info.AAGUID), GetInfoResponse: info, Device: device}
+func newInfoReport(device deviceInfo, info *ctap2.GetInfoResponse, state client.PINState) *infoReport {
+	r := &infoReport{Name: modelName(info.AAGUID), GetInfoResponse: info, device: device, state: state}
 	if state.Retries != nil {
-		answer.PINRetries = &state.Retries.Left
+		r.PINRetries = &state.Retries.Left
 	}
 	for n, raw := range info.Unknown {
-		if answer.Unknown == nil {
-			answer.Unknown = map[string]any{}
+		if r.Unknown == nil {
+			r.Unknown = map[string]any{}
 		}
-		answer.Unknown[fmt.Sprint(n)] = jsonValue(raw)
+		r.Unknown[fmt.Sprint(n)] = jsonValue(raw)
 	}
-	return answer
+	return r
 }
 
-// printInfo writes the form for people.
-func (e *env) printInfo(device deviceInfo, info *ctap2.GetInfoResponse, state client.PINState) error {
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%s:\t%s\n", name, printable(fmt.Sprintf(format, args...)))
-	}
+func (r *infoReport) print(w *printer) {
+	info, state := r.GetInfoResponse, r.state
 	number := func(name string, n *uint, unit string) {
 		if n != nil {
-			line(name, "%d %s", *n, unit)
+			w.line(name, "%d %s", *n, unit)
 		}
 	}
-	line("Model", "%s", modelName(info.AAGUID))
-	line("AAGUID", "%v", info.AAGUID)
-	line("Device", "%s", strings.TrimSpace(device.Path+"  "+device.name()))
-	if device.State != "" {
-		line("State", "%s", device.State)
+	list := func(name string, items []string) {
+		if len(items) > 0 {
+			w.line(name, "%s", strings.Join(items, ", "))
+		}
 	}
-	if device.Serial != "" {
-		line("Serial number", "%s", device.Serial)
+	w.line("Model", "%s", r.Name)
+	w.line("AAGUID", "%v", info.AAGUID)
+	w.line("Device", "%s", strings.TrimSpace(r.device.Path+"  "+r.device.name()))
+	if r.device.State != "" {
+		w.line("State", "%s", r.device.State)
+	}
+	if r.device.Serial != "" {
+		w.line("Serial number", "%s", r.device.Serial)
 	}
 	if info.FirmwareVersion != nil {
-		line("Firmware", "%s (%d)", info.Firmware(), *info.FirmwareVersion)
+		w.line("Firmware", "%s (%d)", info.Firmware(), *info.FirmwareVersion)
 	}
-	line("Versions", "%s", strings.Join(info.Versions, ", "))
-	list(line, "Extensions", info.Extensions)
+	w.line("Versions", "%s", strings.Join(info.Versions, ", "))
+	list("Extensions", info.Extensions)
 	var algorithms []string
 	for _, a := range info.Algorithms {
 		algorithms = append(algorithms, a.Algorithm.String())
 	}
-	list(line, "Algorithms", algorithms)
-	list(line, "Transports", info.Transports)
-	list(line, "Attestation formats", info.AttestationFormats)
+	list("Algorithms", algorithms)
+	list("Transports", info.Transports)
+	list("Attestation formats", info.AttestationFormats)
 	for _, name := range slices.Sorted(maps.Keys(info.Certifications)) {
-		line("Certification", "%s level %d", name, info.Certifications[name])
+		w.line("Certification", "%s level %d", name, info.Certifications[name])
 	}
 	if state.Retries != nil || !state.Set {
-		line("PIN", "%s", pinState(state))
+		w.line("PIN", "%s", pinState(state))
 	}
 	if state.Supported {
-		line("PIN length", "%s", pinLength(info))
+		w.line("PIN length", "%s", pinLength(info))
 		if len(info.PINUVAuthProtocols) > 0 {
-			line("PIN protocols", "%s", strings.Trim(fmt.Sprint(info.PINUVAuthProtocols), "[]"))
+			w.line("PIN protocols", "%s", strings.Trim(fmt.Sprint(info.PINUVAuthProtocols), "[]"))
 		}
 	}
 	if info.ForcePINChange != nil && *info.ForcePINChange {
-		line("PIN change", "the key demands a new PIN")
+		w.line("PIN change", "the key demands a new PIN")
 	}
 	if len(info.PINComplexityPolicyURL) > 0 {
-		line("PIN rules", "%s", info.PINComplexityPolicyURL)
+		w.line("PIN rules", "%s", info.PINComplexityPolicyURL)
 	}
-	line("Longest message", "%d bytes", info.MessageSize())
+	w.line("Longest message", "%d bytes", info.MessageSize())
 	number("Longest credential ID", info.MaxCredentialIDLength, "bytes")
 	number("Credentials in a list", info.MaxCredentialCountInList, "at most")
 	number("Discoverable credentials", info.RemainingDiscoverableCredentials, "more fit")
 	number("Large blobs", info.MaxSerializedLargeBlobArray, "bytes")
 	number("Credential blob", info.MaxCredBlobLength, "bytes")
 	for i, text := range optionsInWords(info) {
-		name := ""
-		if i == 0 {
-			name = "Options:"
-		}
-		fmt.Fprintf(w, "%s\t%s\n", name, printable(text))
+		w.item("Options", text, i == 0)
 	}
 	for _, n := range info.UnknownNumbers() {
-		line("Unknown member", "%#x = %v", n, jsonValue(info.Unknown[n]))
-	}
-	return w.Flush()
-}
-
-func list(line func(name, format string, args ...any), name string, items []string) {
-	if len(items) > 0 {
-		line(name, "%s", strings.Join(items, ", "))
+		w.line("Unknown member", "%#x = %v", n, jsonValue(info.Unknown[n]))
 	}
 }
 

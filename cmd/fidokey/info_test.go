@@ -53,7 +53,11 @@ func TestInfoExchanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer key.Close()
-			if err := e.showInfo(t.Context(), key); err != nil {
+			r, err := e.info(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := e.say(nil, r); err != nil {
 				t.Fatal(err)
 			}
 			if !slices.Equal(port.sent, want) {
@@ -97,7 +101,7 @@ func strangeInfo(t *testing.T) *ctap2.GetInfoResponse {
 
 func TestUnknownIsPassedOn(t *testing.T) {
 	info := strangeInfo(t)
-	text, err := json.Marshal(newInfoJSON(deviceInfo{Path: "/dev/hidraw0"}, info, client.PINState{}))
+	text, err := json.Marshal(newInfoReport(deviceInfo{Path: "/dev/hidraw0"}, info, client.PINState{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +117,7 @@ func TestUnknownIsPassedOn(t *testing.T) {
 	}
 	var out bytes.Buffer
 	e := &env{stdout: &out}
-	if err := e.printInfo(deviceInfo{Path: "/dev/hidraw0"}, info, client.PINState{}); err != nil {
+	if err := e.say(nil, newInfoReport(deviceInfo{Path: "/dev/hidraw0"}, info, client.PINState{})); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"FIDO_9_9", "teleport=true", "COSE algorithm -9999", "FIDO level 3", "0x20", "0x4d = 5"} {

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +12,6 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/metadata"
-	"github.com/fidokey/fidokey/transport/hid"
 )
 
 func newListCmd(e *env) *cobra.Command {
@@ -25,11 +24,15 @@ the simulator is listed instead.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e) },
 	}
-	addJSONFlag(e, cmd, "the list")
 	return cmd
 }
 
-// listedKey is one key in "list --json".
+// listReport is the answer of "list".
+type listReport struct {
+	Keys []listedKey `json:"keys"`
+}
+
+// listedKey is one key in the list.
 type listedKey struct {
 	Index  int           `json:"index"`
 	Device deviceInfo    `json:"device"`
@@ -38,73 +41,53 @@ type listedKey struct {
 	Error  string        `json:"error,omitempty"` // why the key did not say what it is
 }
 
+func (r listReport) print(w *printer) {
+	if len(r.Keys) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, k := range r.Keys {
+		aaguid, name := "-", cmp.Or(k.Error, k.Name)
+		if k.AAGUID != nil {
+			aaguid = k.AAGUID.String()
+		}
+		rows = append(rows, []string{fmt.Sprint(k.Index), k.Device.Path, k.Device.name(), aaguid, name})
+	}
+	w.table([]string{"#", "path", "product", "aaguid", "model"}, rows)
+}
+
 // listTimeout bounds how long one dead key can hold up the list.
 const listTimeout = 5 * time.Second
 
 func runList(ctx context.Context, e *env) error {
 	e.global.timeout = min(e.global.timeout, listTimeout)
-	keys, err := e.listKeys(ctx)
+	places, err := e.places()
 	if err != nil {
 		return err
 	}
-	if e.global.json {
-		return e.writeJSON(keys)
+	if len(places) == 0 {
+		e.note("No security key found.")
 	}
-	if len(keys) == 0 {
-		fmt.Fprintln(e.stderr, "No security key found.")
-		return nil
-	}
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "#\tPATH\tPRODUCT\tAAGUID\tMODEL")
-	for _, k := range keys {
-		aaguid, name := "-", k.Name
-		if k.AAGUID != nil {
-			aaguid = k.AAGUID.String()
-		}
-		if k.Error != "" {
-			name = k.Error
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", k.Index, k.Device.Path, k.Device.name(), aaguid, name)
-	}
-	return w.Flush()
-}
-
-// listKeys asks all keys at the same time.
-func (e *env) listKeys(ctx context.Context) ([]listedKey, error) {
-	if e.global.device == simulatorName {
-		key, err := e.openSimulator(ctx, client.Prompt{})
-		if err != nil {
-			return nil, err
-		}
-		defer key.Close()
-		return []listedKey{identify(ctx, 1, key, key.device, nil)}, nil
-	}
-	devices, err := hid.Devices(hid.Backend(e.global.backend))
-	if err != nil {
-		return nil, err
-	}
-	keys := make([]listedKey, len(devices))
+	keys := make([]listedKey, len(places))
 	var all sync.WaitGroup
-	for i, d := range devices {
-		all.Go(func() {
-			key, err := e.openHID(ctx, d, client.Prompt{})
-			keys[i] = identify(ctx, i+1, key, describe(d), err)
-			if err == nil {
-				key.Close()
-			}
-		})
+	for i, p := range places {
+		all.Go(func() { keys[i] = identify(ctx, i+1, p) })
 	}
 	all.Wait()
-	return keys, nil
+	return e.say(nil, listReport{keys})
 }
 
-// identify asks a key what it is, unless opening it failed with err.
-func identify(ctx context.Context, index int, key *openedKey, device deviceInfo, err error) listedKey {
-	listed := listedKey{Index: index, Device: device}
-	var info *ctap2.GetInfoResponse
-	if err == nil {
-		info, err = key.Info(ctx)
+// identify asks a key what it is.
+func identify(ctx context.Context, index int, p place) listedKey {
+	listed := listedKey{Index: index, Device: p.device}
+	key, err := p.open(ctx, client.Prompt{})
+	if err != nil {
+		listed.Error = err.Error()
+		return listed
 	}
+	defer key.Close()
+	listed.Device = key.device
+	info, err := key.Info(ctx)
 	if err != nil {
 		listed.Error = err.Error()
 		return listed

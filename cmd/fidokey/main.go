@@ -26,5 +26,10 @@ type env struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	global         globalOptions
-	started        bool // the command line was understood
+	started        bool   // the command line was understood
+	command        string // as it was called: "pin set"
+	live           live
+
+	// Flags of some commands.
+	all, dryRun, yes bool
 }

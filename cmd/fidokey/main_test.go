@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/client"
 )
 
 func TestMain(m *testing.M) {
@@ -93,47 +95,56 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-func TestChoose(t *testing.T) {
-	one := hid.Info{Path: "/dev/hidraw3", Manufacturer: "Yubico", Product: "Yubico YubiKey FIDO", Serial: "2"}
-	two := hid.Info{Path: "/dev/hidraw11", Product: "Security Key"}
+// reached says which place was opened.
+type reached struct{ path string }
+
+func (r reached) Error() string { return "opened " + r.path }
+
+func TestOpenNamed(t *testing.T) {
+	at := func(d deviceInfo) place {
+		return place{d, func(context.Context, client.Prompt) (*openedKey, error) { return nil, reached{d.Path} }}
+	}
+	one := at(deviceInfo{Path: "/dev/hidraw3", Manufacturer: "Yubico", Product: "Yubico YubiKey FIDO", Serial: "2"})
+	two := at(deviceInfo{Path: "/dev/hidraw11", Product: "Security Key"})
 	for _, tt := range []struct {
-		name    string
-		devices []hid.Info
-		device  string
-		want    string // path
-		code    int    // exit code of the error
+		name   string
+		places []place
+		device string
+		want   string // path; empty: exit code 3
 	}{
-		{"the only one", []hid.Info{one}, "", one.Path, 0},
-		{"none", nil, "", "", exitNoKey},
-		{"several and none chosen", []hid.Info{one, two}, "", "", exitNoKey},
-		{"by path", []hid.Info{one, two}, "/dev/hidraw11", two.Path, 0},
-		{"by index", []hid.Info{one, two}, "1", one.Path, 0},
-		{"a serial number goes before an index", []hid.Info{two, one}, "2", one.Path, 0},
-		{"index too high", []hid.Info{one, two}, "3", "", exitNoKey},
-		{"index 0", []hid.Info{one, two}, "0", "", exitNoKey},
-		{"unknown word", []hid.Info{one}, "nitrokey", "", exitNoKey},
-		{"nothing plugged in", nil, "1", "", exitNoKey},
-		{"a path that is not listed is tried", []hid.Info{one}, "/dev/hidraw7", "/dev/hidraw7", 0},
+		{"the only one", []place{one}, "", "/dev/hidraw3"},
+		{"none", nil, "", ""},
+		{"several and none chosen", []place{one, two}, "", ""},
+		{"by path", []place{one, two}, "/dev/hidraw11", "/dev/hidraw11"},
+		{"by index", []place{one, two}, "1", "/dev/hidraw3"},
+		{"a serial number goes before an index", []place{two, one}, "2", "/dev/hidraw3"},
+		{"index too high", []place{one, two}, "3", ""},
+		{"index 0", []place{one, two}, "0", ""},
+		{"unknown word", []place{one}, "nitrokey", ""},
+		{"nothing plugged in", nil, "1", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := choose(tt.devices, tt.device)
-			if tt.code == 0 {
-				if err != nil || got.Path != tt.want {
-					t.Fatalf("%q, %v", got.Path, err)
+			e := &env{stderr: io.Discard}
+			_, err := e.openNamed(t.Context(), tt.places, tt.device, client.Prompt{})
+			var at reached
+			if errors.As(err, &at) {
+				if at.path != tt.want {
+					t.Errorf("opened %q", at.path)
 				}
 				return
 			}
-			if err == nil {
-				t.Fatalf("chose %q", got.Path)
-			}
-			if code, _ := classify(err); code != tt.code {
+			if code, _ := classify(err); code != exitNoKey || tt.want != "" {
 				t.Errorf("exit code %d for %v", code, err)
 			}
-			for _, d := range tt.devices {
-				if !strings.Contains(err.Error(), d.Path) {
-					t.Errorf("%s is not named in: %v", d.Path, err)
+			for _, p := range tt.places {
+				if !strings.Contains(err.Error(), p.device.Path) {
+					t.Errorf("%s is not named in: %v", p.device.Path, err)
 				}
 			}
 		})
+	}
+	e := &env{stderr: io.Discard}
+	if _, err := e.openNamed(t.Context(), []place{one}, "/dev/hidraw77", client.Prompt{}); err == nil || !strings.Contains(err.Error(), "/dev/hidraw77") {
+		t.Errorf("a path that is not listed is tried: %v", err)
 	}
 }

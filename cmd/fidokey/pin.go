@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -48,8 +46,7 @@ func runPINSet(ctx context.Context, e *env, source *pinSource) error {
 		if err := key.SetPIN(ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(e.stdout, "The PIN is set.")
-		return err
+		return e.say(&key.device, done{"The PIN is set."})
 	})
 }
 
@@ -73,8 +70,7 @@ func runPINChange(ctx context.Context, e *env, current, next *pinSource) error {
 		if err := key.ChangePIN(ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(e.stdout, "The PIN is changed.")
-		return err
+		return e.say(&key.device, done{"The PIN is changed."})
 	})
 }
 
@@ -98,8 +94,7 @@ func runPINVerify(ctx context.Context, e *env, source *pinSource) error {
 		if err := key.VerifyPIN(ctx); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(e.stdout, "The PIN is right.")
-		return err
+		return e.say(&key.device, done{"The PIN is right."})
 	})
 }
 
@@ -110,32 +105,37 @@ func newPINRetriesCmd(e *env) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINRetries(cmd.Context(), e) },
 	}
-	addJSONFlag(e, cmd, "the state of the PIN")
 	return cmd
 }
 
-// pinRetriesJSON is the answer of "pin retries --json".
-type pinRetriesJSON struct {
+// pinReport is the answer of "pin retries".
+type pinReport struct {
+	Supported       bool  `json:"supported"`
 	Set             bool  `json:"set"`
 	PINRetries      *uint `json:"pinRetries,omitempty"`
 	PowerCycleState bool  `json:"powerCycleState"`
+	ForcePINChange  bool  `json:"forcePINChange"`
+
+	state client.PINState
+}
+
+func (r pinReport) print(w *printer) { w.printf("%s", pinState(r.state)) }
+
+func newPINReport(s client.PINState) pinReport {
+	r := pinReport{Supported: s.Supported, Set: s.Set, ForcePINChange: s.MustChange, state: s}
+	if s.Retries != nil {
+		r.PINRetries, r.PowerCycleState = &s.Retries.Left, s.Retries.PowerCycle
+	}
+	return r
 }
 
 func runPINRetries(ctx context.Context, e *env) error {
-	return e.withKey(ctx, client.Prompt{}, func(key *openedKey) error {
+	return e.onKeys(ctx, client.Prompt{}, func(ctx context.Context, key *openedKey) (report, error) {
 		state, err := key.PINState(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !e.global.json {
-			_, err := fmt.Fprintln(e.stdout, pinState(state))
-			return err
-		}
-		answer := pinRetriesJSON{Set: state.Set}
-		if state.Retries != nil {
-			answer.PINRetries, answer.PowerCycleState = &state.Retries.Left, state.Retries.PowerCycle
-		}
-		return e.writeJSON(answer)
+		return newPINReport(state), nil
 	})
 }
 
@@ -150,11 +150,4 @@ func pinState(s client.PINState) string {
 		return "blocked: only a reset helps, which destroys every credential"
 	}
 	return "set, " + s.Retries.String()
-}
-
-func (e *env) writeJSON(v any) error {
-	encoder := json.NewEncoder(e.stdout)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

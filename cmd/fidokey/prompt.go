@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 )
 
@@ -87,14 +88,20 @@ func readLine(r io.Reader) ([]byte, error) {
 // the command has no flags for is nil.
 func (e *env) prompt(current, next *pinSource) client.Prompt {
 	p := client.Prompt{
-		Touch: func(client.Touch) { fmt.Fprintln(e.stderr, "Touch your security key...") },
+		Touch: func(t client.Touch) {
+			e.wait("Touch your security key...", eventTouch, map[string]any{"command": t.Command.String()})
+		},
+		Sample: func(s ctap2.SampleStatus, remaining uint) {
+			e.wait(sampleInWords(s, remaining), eventSample, map[string]any{"status": s.String(), "remaining": remaining})
+		},
 	}
 	if current != nil {
 		p.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
 			if current.given() {
-				fmt.Fprintf(e.stderr, "PIN: %v.\n", r.Retries)
+				e.note("PIN: %v.", r.Retries)
 				return current.read(e)
 			}
+			e.live.stop()
 			return term.ReadSecret(ctx, fmt.Sprintf("PIN (%v): ", r.Retries))
 		}
 	}
@@ -103,10 +110,21 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 			if next.given() {
 				return next.read(e)
 			}
+			e.live.stop()
 			return typeTwice(ctx, fmt.Sprintf("New PIN (at least %d characters): ", r.MinLength))
 		}
 	}
 	return p
+}
+
+func sampleInWords(s ctap2.SampleStatus, remaining uint) string {
+	switch {
+	case s != ctap2.SampleGood:
+		return fmt.Sprintf("Once more, please: %v.", s)
+	case remaining == 0:
+		return "The finger is known."
+	}
+	return fmt.Sprintf("Lay the same finger on the sensor again, %d more times...", remaining)
 }
 
 // typeTwice asks for a new PIN on the terminal, twice.

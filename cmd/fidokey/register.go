@@ -54,7 +54,6 @@ same in a file, for 'fidokey authenticate --credential'.`,
 	flags.StringVar(&o.displayName, "display-name", "", "the user's name for people (default: the account name)")
 	flags.StringVar(&o.userID, "user-id", "", "the user handle, 1 to 64 bytes in hexadecimal (default: 32 random bytes)")
 	flags.StringSliceVar(&o.algorithms, "algorithm", []string{"ES256", "EdDSA", "RS256"}, "the algorithms, preferred first")
-	addJSONFlag(e, cmd, "the response (RegistrationResponseJSON)")
 	return cmd
 }
 

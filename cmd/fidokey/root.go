@@ -19,6 +19,7 @@ type globalOptions struct {
 	simulatorTouch string
 	json           bool
 	spendLastTries bool
+	events         string
 }
 
 func newRootCmd(e *env) *cobra.Command {
@@ -35,7 +36,11 @@ to the terminal. A PIN is never taken from the command line itself.
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			e.command = strings.TrimPrefix(cmd.CommandPath(), "fidokey ")
+			if e.global.events != "" && e.global.events != "jsonl" {
+				return fmt.Errorf("--events %q: there is jsonl only", e.global.events)
+			}
 			if e.global.timeout <= 0 {
 				return fmt.Errorf("--timeout %v is not more than 0", e.global.timeout)
 			}
@@ -46,9 +51,11 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	g, flags := &e.global, root.PersistentFlags()
-	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
+	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
 	flags.BoolVar(&g.spendLastTries, "spend-last-tries", false, "try a PIN even if one or two tries are left; after the last only a reset helps")
+	flags.BoolVar(&g.json, "json", false, "print the answer as JSON")
+	flags.StringVar(&g.events, "events", "", "jsonl: write what happens meanwhile to standard error as lines of JSON")
 	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
@@ -74,20 +81,19 @@ func noteStart(e *env, cmd *cobra.Command) {
 	}
 }
 
-// addJSONFlag gives a command --json.
-func addJSONFlag(e *env, cmd *cobra.Command, what string) {
-	cmd.Flags().BoolVar(&e.global.json, "json", false, "print "+what+" as JSON")
+// versionReport is the answer of "version".
+type versionReport struct {
+	Version string `json:"version"`
 }
+
+func (v versionReport) print(w *printer) { w.printf("fidokey %s", v.Version) }
 
 func newVersionCmd(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this program",
 		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(e.stdout, "fidokey", version())
-			return err
-		},
+		RunE:  func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
 	}
 }
 

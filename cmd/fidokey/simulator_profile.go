@@ -19,7 +19,6 @@ func newSimulatorProfilesCmd(e *env) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return runSimulatorProfiles(e) },
 	}
-	addJSONFlag(e, cmd, "the list")
 	return cmd
 }
 
@@ -70,7 +69,6 @@ func newSimulatorProfileShowCmd(e *env) *cobra.Command {
 			return printProfile(e, p)
 		},
 	}
-	addJSONFlag(e, cmd, "the profile")
 	return cmd
 }
 
@@ -104,7 +102,6 @@ proves nothing about the model.`,
 		},
 	}
 	cmd.Flags().StringVar(&aaguid, "aaguid", "", "the model, by its AAGUID")
-	addJSONFlag(e, cmd, "the profile")
 	return cmd
 }
 

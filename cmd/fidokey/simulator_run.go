@@ -75,7 +75,6 @@ alone means ` + udpDefault + `.`,
 	flags.StringVar(&o.unix, "unix", "", "listen on a Unix socket: a path")
 	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp and --control listen where other machines can reach them, and use the key")
 	o.control.addFlags(cmd)
-	addJSONFlag(e, cmd, "the lines that say what is ready")
 	return cmd
 }
 

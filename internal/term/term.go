@@ -3,10 +3,12 @@
 package term
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 )
@@ -54,6 +56,37 @@ func ReadSecret(ctx context.Context, prompt string) ([]byte, error) {
 	case <-ctx.Done():
 		// The read cannot be interrupted; it ends with the program.
 		return nil, context.Cause(ctx)
+	}
+}
+
+// ReadLine prints prompt on the terminal and returns the line that is typed. When
+// ctx ends it returns the cause.
+func ReadLine(ctx context.Context, prompt string) (string, error) {
+	in, out, err := open()
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrNoTerminal, err)
+	}
+	fmt.Fprint(out, prompt)
+	type line struct {
+		text string
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		typed <- line{strings.TrimRight(text, "\r\n"), err}
+		out.Close()
+		if in != out {
+			in.Close()
+		}
+	}()
+	select {
+	case l := <-typed:
+		return l.text, l.err
+	case <-ctx.Done():
+		// The read cannot be interrupted; it ends with the program.
+		fmt.Fprintln(out)
+		return "", context.Cause(ctx)
 	}
 }
 

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
+)
+
+// schemaVersion is the version of what --json prints. docs/schema has the JSON
+// Schema; a member may be added within a version, none may change or go.
+const schemaVersion = 1
+
+// A report is what a command found: print is for people, its fields are for JSON.
+type report interface{ print(w *printer) }
+
+// answer is what --json prints.
+type answer struct {
+	Fidokey int    `json:"fidokey"` // schemaVersion
+	Command string `json:"command"`
+	keyAnswer
+	// Results has an entry for each key with --all.
+	Results []keyAnswer `json:"results,omitempty"`
+}
+
+// keyAnswer is what one key had to say. A command that is about no key has no
+// Device.
+type keyAnswer struct {
+	Device *deviceInfo `json:"device,omitempty"`
+	Result report      `json:"result,omitempty"`
+	Error  *errorJSON  `json:"error,omitempty"` // with --all only
+}
+
+// errorJSON is an error in JSON.
+type errorJSON struct {
+	Message  string `json:"message"`
+	ExitCode int    `json:"exitCode"`
+	Status   *uint8 `json:"status,omitempty"`  // of CTAP
+	Retries  *uint  `json:"retries,omitempty"` // PIN tries that are left
+	Hint     string `json:"hint,omitempty"`
+}
+
+func newErrorJSON(err error) *errorJSON {
+	code, hint := classify(err)
+	j := &errorJSON{Message: err.Error(), ExitCode: code, Hint: hint}
+	var refused *ctap2.Error
+	if errors.As(err, &refused) {
+		j.Status = new(uint8(refused.Status))
+	}
+	var wrong *pin.Error
+	if errors.As(err, &wrong) {
+		j.Retries = &wrong.Retries.Left
+	}
+	return j
+}
+
+// say prints the one answer of a command.
+func (e *env) say(device *deviceInfo, r report) error {
+	e.live.stop()
+	if e.global.json {
+		return e.writeJSON(answer{Fidokey: schemaVersion, Command: e.command, keyAnswer: keyAnswer{Device: device, Result: r}})
+	}
+	return e.print(r)
+}
+
+func (e *env) print(r report) error {
+	p := newPrinter(e.stdout)
+	r.print(p)
+	return p.flush()
+}
+
+func (e *env) writeJSON(v any) error {
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// onKey runs a command on the key that is meant, and prints what it found; a nil
+// report prints nothing.
+func (e *env) onKey(ctx context.Context, prompt client.Prompt, do func(ctx context.Context, key *openedKey) (report, error)) error {
+	return e.withKey(ctx, prompt, func(key *openedKey) error {
+		r, err := do(ctx, key)
+		if r != nil {
+			err = errors.Join(e.say(&key.device, r), err)
+		}
+		return err
+	})
+}
+
+// addAllFlag gives a command that changes nothing --all.
+func addAllFlag(e *env, cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&e.all, "all", false, "ask every key that is plugged in, all at the same time")
+}
+
+// onKeys is onKey for commands that change nothing: with --all every key is
+// asked, and one that fails does not hold up the others.
+func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx context.Context, key *openedKey) (report, error)) error {
+	if !e.all {
+		return e.onKey(ctx, prompt, read)
+	}
+	places, err := e.places()
+	if err != nil {
+		return err
+	}
+	answers, failures := make([]keyAnswer, len(places)), make([]error, len(places))
+	var every sync.WaitGroup
+	for i, place := range places {
+		every.Go(func() {
+			answers[i].Device = &place.device
+			answers[i].Result, failures[i] = e.atPlace(ctx, place, prompt, read)
+			if failures[i] != nil {
+				answers[i].Error = newErrorJSON(failures[i])
+			}
+		})
+	}
+	every.Wait()
+	e.live.stop()
+	if e.global.json {
+		err = e.writeJSON(answer{Fidokey: schemaVersion, Command: e.command, Results: answers})
+	} else {
+		err = e.printAll(answers)
+	}
+	return errors.Join(append(failures, err)...)
+}
+
+// atPlace opens one of several keys and reads.
+func (e *env) atPlace(ctx context.Context, p place, prompt client.Prompt, read func(ctx context.Context, key *openedKey) (report, error)) (report, error) {
+	key, err := p.open(ctx, prompt)
+	if err != nil {
+		return nil, err
+	}
+	r, err := read(ctx, key)
+	if err = errors.Join(err, key.Close()); err != nil {
+		err = fmt.Errorf("%s: %w", p.device.Path, err)
+	}
+	return r, err
+}
+
+// printAll prints the answers one below the other.
+func (e *env) printAll(answers []keyAnswer) error {
+	for i, a := range answers {
+		if i > 0 {
+			fmt.Fprintln(e.stdout)
+		}
+		fmt.Fprintf(e.stdout, "== %s  %s\n", a.Device.Path, a.Device.name())
+		if a.Result == nil {
+			continue // the error comes on stderr
+		}
+		if err := e.print(a.Result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done is the report of a command that changed something and has nothing else to
+// tell: one sentence.
+type done struct {
+	Done string `json:"done"`
+}
+
+func (d done) print(w *printer) { io.WriteString(w, d.Done+"\n") }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/briandowns/spinner"
+	"golang.org/x/term"
+)
+
+// The events of --events jsonl, each a line of JSON on standard error with the
+// member "event". docs/schema has their JSON Schema.
+const (
+	eventTouch      = "touch"      // the key waits for a touch: command
+	eventProcessing = "processing" // the key works: command
+	eventSample     = "sample"     // of a finger: status, remaining
+	eventReinsert   = "reinsert"   // stage: "remove", "insert", "reset"
+	eventNote       = "note"       // message
+	eventError      = "error"      // as in the answer of --json
+	eventDone       = "done"       // exitCode
+)
+
+// live says what a command waits for: in words, on a terminal with a spinner
+// beside them, or as events. The same words are not said twice in a row.
+type live struct {
+	mu      sync.Mutex
+	out     *os.File // nil: words go to the env's stderr
+	last    string
+	spinner *spinner.Spinner
+}
+
+// wait says what the person is to do, or to wait for.
+func (e *env) wait(words, event string, fields map[string]any) {
+	if e.events() {
+		e.event(event, fields)
+		return
+	}
+	l := &e.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if words == l.last {
+		return
+	}
+	l.last = words
+	if !e.liveTerminal() {
+		fmt.Fprintln(e.stderr, words)
+		return
+	}
+	if l.spinner == nil {
+		l.spinner = spinner.New(spinner.CharSets[11], 100*time.Millisecond, spinner.WithWriterFile(e.stderr.(*os.File)), spinner.WithHiddenCursor(false))
+	}
+	l.spinner.Suffix = " " + words
+	l.spinner.Start()
+}
+
+// stop ends the line of the spinner; it is called before anything else is printed.
+func (l *live) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.spinner != nil {
+		l.spinner.Stop()
+		l.spinner = nil
+	}
+}
+
+// liveTerminal reports whether stderr is a terminal that a line can move on.
+func (e *env) liveTerminal() bool {
+	f, ok := e.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// note says something that is worth knowing and is no result.
+func (e *env) note(format string, args ...any) {
+	e.live.stop()
+	text := fmt.Sprintf(format, args...)
+	if e.events() {
+		e.event(eventNote, map[string]any{"message": text})
+		return
+	}
+	fmt.Fprintln(e.stderr, printable(text))
+}
+
+func (e *env) events() bool { return e.global.events == "jsonl" }
+
+// event writes one line of JSON.
+func (e *env) event(name string, fields map[string]any) {
+	line := map[string]any{"event": name}
+	maps.Copy(line, fields)
+	text, err := json.Marshal(line)
+	if err != nil {
+		return // of strings and numbers only
+	}
+	e.live.mu.Lock()
+	defer e.live.mu.Unlock()
+	e.stderr.Write(append(text, '\n'))
+}

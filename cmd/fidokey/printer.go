@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+)
+
+// A printer writes reports for people. The first error stays.
+type printer struct {
+	out    io.Writer
+	lines  *tabwriter.Writer // names and values, under each other
+	width  int               // columns of the terminal; 0: no terminal, no limit
+	colour bool
+	err    error
+}
+
+func newPrinter(out io.Writer) *printer {
+	p := &printer{out: out}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			p.width = width
+		}
+		p.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return p
+}
+
+// Write writes text as it is, below what came before.
+func (p *printer) Write(b []byte) (int, error) {
+	p.flushLines()
+	n, err := p.out.Write(b)
+	if p.err == nil {
+		p.err = err
+	}
+	return n, err
+}
+
+// printf writes a line of text in which nothing can steer the terminal.
+func (p *printer) printf(format string, args ...any) {
+	fmt.Fprintln(p, printable(fmt.Sprintf(format, args...)))
+}
+
+// line writes a name with its value; the values of neighbouring lines stand under
+// each other.
+func (p *printer) line(name, format string, args ...any) {
+	if p.lines == nil {
+		p.lines = tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	}
+	fmt.Fprintf(p.lines, "%s:\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+}
+
+// item writes one of several values that share a name, which stands at the first.
+func (p *printer) item(name, value string, first bool) {
+	if first {
+		p.line(name, "%s", value)
+		return
+	}
+	fmt.Fprintf(p.lines, "\t%s\n", printable(value))
+}
+
+func (p *printer) flushLines() {
+	if p.lines == nil {
+		return
+	}
+	if err := p.lines.Flush(); p.err == nil {
+		p.err = err
+	}
+	p.lines = nil
+}
+
+func (p *printer) flush() error {
+	p.flushLines()
+	return p.err
+}
+
+// table writes rows under a header. On a terminal it is no wider than that; the
+// widest columns are wrapped.
+func (p *printer) table(header []string, rows [][]string) {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatUpper
+	if p.colour {
+		style.Color.Header = text.Colors{text.Bold}
+	}
+	t.SetStyle(style)
+	t.AppendHeader(row(header))
+	for _, r := range rows {
+		t.AppendRow(row(r))
+	}
+	if p.width > 0 {
+		t.SetColumnConfigs(p.columns(header, rows))
+	}
+	t.SuppressTrailingSpaces()
+	fmt.Fprintln(p, t.Render())
+}
+
+func row(cells []string) table.Row {
+	var r table.Row
+	for _, c := range cells {
+		r = append(r, printable(c))
+	}
+	return r
+}
+
+// columns takes from the widest columns what the terminal has no room for.
+func (p *printer) columns(header []string, rows [][]string) []table.ColumnConfig {
+	const gap, least = 2, 8
+	widths := make([]int, len(header))
+	total := 0
+	for i := range header {
+		widths[i] = text.StringWidth(header[i])
+		for _, r := range rows {
+			widths[i] = max(widths[i], text.StringWidth(r[i]))
+		}
+		total += widths[i] + gap
+	}
+	for total > p.width {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= least {
+			break
+		}
+		widths[widest]--
+		total--
+	}
+	var configs []table.ColumnConfig
+	for i, w := range widths {
+		configs = append(configs, table.ColumnConfig{Number: i + 1, WidthMax: w, WidthMaxEnforcer: text.WrapText})
+	}
+	return configs
+}
