@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -24,6 +25,14 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the program as people do; the scripts are in testdata/script.
 func TestScripts(t *testing.T) {
+	schemas := loadSchemas(t)
+	t.Cleanup(func() {
+		for file, used := range schemas.used {
+			if !used && !t.Failed() && flag.Lookup("test.run").Value.String() == "" {
+				t.Errorf("no script has an answer for %s", file)
+			}
+		}
+	})
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -31,7 +40,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("FIDOKEY_SIMULATOR_STATE", filepath.Join(e.WorkDir, "simulator.db"))
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "schema": schemas.cmd},
 	})
 }
 

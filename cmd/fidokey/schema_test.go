@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// schemaFolder has the JSON Schemas of what --json prints.
+const schemaFolder = "../../docs/schema"
+
+// schemas compiles them once, and notes which were of use.
+type schemas struct {
+	mu       sync.Mutex
+	compiler *jsonschema.Compiler
+	used     map[string]bool
+}
+
+func loadSchemas(t *testing.T) *schemas {
+	t.Helper()
+	s := &schemas{compiler: jsonschema.NewCompiler(), used: map[string]bool{}}
+	files, err := filepath.Glob(filepath.Join(schemaFolder, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		if err := s.compiler.AddResource(schemaURL(filepath.Base(f)), schema); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		s.used[filepath.Base(f)] = false
+	}
+	return s
+}
+
+func schemaURL(file string) string { return "https://fidokey.dev/schema/1/" + file }
+
+func (s *schemas) validate(file string, v any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	schema, err := s.compiler.Compile(schemaURL(file))
+	if err != nil {
+		return err
+	}
+	s.used[file] = true
+	return schema.Validate(v)
+}
+
+// answer compares an answer with its schema, and its result with that of the
+// command.
+func (s *schemas) answer(text string) error {
+	decoded, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	if err != nil {
+		return err
+	}
+	if err := s.validate("answer.json", decoded); err != nil {
+		return err
+	}
+	var a struct {
+		Command string
+		Result  json.RawMessage
+		Results []struct{ Result json.RawMessage }
+	}
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return err
+	}
+	for _, r := range append(a.Results, struct{ Result json.RawMessage }{a.Result}) {
+		if r.Result == nil {
+			continue
+		}
+		result, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.Result))
+		if err != nil {
+			return err
+		}
+		if err := s.validate(strings.ReplaceAll(a.Command, " ", "-")+".json", result); err != nil {
+			return fmt.Errorf("%s: %w", a.Command, err)
+		}
+	}
+	return nil
+}
+
+// cmd is the command "schema" of the scripts: it takes what the last program
+// wrote to stdout, or the file that is named.
+func (s *schemas) cmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: schema [FILE]")
+	}
+	file := "stdout"
+	if len(args) == 1 {
+		file = args[0]
+	}
+	ts.Check(s.answer(ts.ReadFile(file)))
+}
