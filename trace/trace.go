@@ -18,9 +18,9 @@ const Version = 1
 
 const (
 	maxLine  = 1 << 20  // bytes; a message of 64 KiB and 10000 keepalives fit
-	maxTrace = 64 << 20 // bytes
+	maxTrace = 32 << 20 // bytes
 
-	maxExchanges = 1e5 // for what is short on the line is long in memory
+	maxExchanges = 50000 // for what is short on the line is long in memory
 )
 
 // ErrFormat is what the errors of [Read] wrap that are about the contents.
@@ -82,20 +82,25 @@ type Trace struct {
 	Exchanges []Exchange
 }
 
-// Read reads a trace. It takes at most 64 MiB, in 100000 lines of at most 1 MiB.
+// Read reads a trace. It takes at most 32 MiB, in 50000 lines of at most 1 MiB.
 // With an error it returns the exchanges before it, for a program may have been
 // stopped in the middle of a line.
-func Read(r io.Reader) (*Trace, error) {
-	limited := &io.LimitedReader{R: r, N: maxTrace + 1}
+func Read(r io.Reader) (*Trace, error) { return read(r, maxTrace, maxExchanges) }
+
+func read(r io.Reader, most int64, exchanges int) (*Trace, error) {
+	limited := &io.LimitedReader{R: r, N: most + 1}
 	lines := bufio.NewScanner(limited)
 	lines.Buffer(nil, maxLine)
 	t := &Trace{}
 	n := 0
 	for lines.Scan() {
 		var err error
-		if n++; n == 1 {
+		switch n++; {
+		case n == 1:
 			err = t.readHeader(lines.Bytes())
-		} else {
+		case len(t.Exchanges) == exchanges:
+			err = fmt.Errorf("more than %d exchanges", exchanges)
+		default:
 			err = t.readExchange(lines.Bytes())
 		}
 		if err != nil {
@@ -108,7 +113,7 @@ func Read(r io.Reader) (*Trace, error) {
 	case err != nil:
 		return t, err
 	case limited.N == 0:
-		return t, fmt.Errorf("%w: longer than %d bytes", ErrFormat, maxTrace)
+		return t, fmt.Errorf("%w: longer than %d bytes", ErrFormat, most)
 	case n == 0:
 		return t, fmt.Errorf("%w: empty", ErrFormat)
 	}
@@ -129,9 +134,6 @@ func (t *Trace) readExchange(line []byte) error {
 	var e Exchange
 	if err := json.Unmarshal(line, &e); err != nil {
 		return err
-	}
-	if len(t.Exchanges) == maxExchanges {
-		return fmt.Errorf("more than %d exchanges", len(t.Exchanges))
 	}
 	if e.Kind == "" {
 		return errors.New("kind is missing")
