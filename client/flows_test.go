@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
@@ -270,7 +271,9 @@ func retries(t *testing.T, a *simulator.Authenticator, hasPIN bool) uint {
 	if !hasPIN {
 		return 0
 	}
-	r, err := pin.GetRetries(t.Context(), a)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // something may be stuck
+	defer cancel()
+	r, err := pin.GetRetries(ctx, a)
 	if err != nil {
 		t.Fatal(err)
 	}

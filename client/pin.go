@@ -170,6 +170,7 @@ func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, pin.Retries, err
 	}
 	entered, err := k.prompt.PIN(ctx, PINRequest{Retries: retries, RPID: rpID})
 	if err != nil {
+		clear(entered)
 		return nil, retries, fmt.Errorf("PIN: %w", err)
 	}
 	if len(entered) == 0 {
@@ -184,6 +185,7 @@ func (k *Key) askNewPIN(ctx context.Context) ([]byte, error) {
 	}
 	newPIN, err := k.prompt.NewPIN(ctx, NewPINRequest{MinLength: k.info.MinPINCodePoints()})
 	if err != nil {
+		clear(newPIN)
 		return nil, fmt.Errorf("new PIN: %w", err)
 	}
 	return newPIN, nil
