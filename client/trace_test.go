@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"flag"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"testing/synctest"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/ctapcbor"
 	"github.com/fidokey/fidokey/pin"
@@ -179,6 +182,82 @@ func readTrace(t *testing.T, path string) *trace.Trace {
 		t.Fatal(err)
 	}
 	return read
+}
+
+// TestPlaybackOfAnother plays what another implementation has made up, and looks
+// at the attestation: its bytes have come through.
+func TestPlaybackOfAnother(t *testing.T) {
+	data, err := os.ReadFile("testdata/passkey-registration.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var worked struct {
+		ClientDataJSON             string
+		AttestationRootCertificate []byte
+	}
+	if err := json.Unmarshal(data, &worked); err != nil {
+		t.Fatal(err)
+	}
+	clientData, err := base64.RawURLEncoding.DecodeString(worked.ClientDataJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientDataHash := sha256.Sum256(clientData)
+
+	recorded := readTrace(t, "testdata/passkey-registration.trace")
+	var asked struct {
+		RP      ctap2.RP           `cbor:"2,keyasint"`
+		User    ctap2.User         `cbor:"3,keyasint"`
+		Exclude []ctap2.Descriptor `cbor:"5,keyasint"`
+	}
+	if err := ctapcbor.Unmarshal(recorded.Exchanges[1].Request[1:], &asked); err != nil {
+		t.Fatal(err)
+	}
+	p := simulator.NewPlayback(recorded, simulator.PlaybackOptions{})
+	touches := 0
+	key := client.New(p, client.Options{Prompt: client.Prompt{Touch: func(client.Touch) { touches++ }}})
+	if info, err := key.Info(t.Context()); err != nil || !info.HasVersion(ctap2.VersionFIDO20) {
+		t.Fatal(err)
+	}
+	yes := true
+	var extensions ctap2.Extensions
+	if err := errors.Join(extensions.Set(ctap2.ExtensionCredProtect, 1), extensions.Set(ctap2.ExtensionHMACSecret, true)); err != nil {
+		t.Fatal(err)
+	}
+	made, err := client.Do(t.Context(), key, ctap2.MakeCredential{
+		ClientDataHash: clientDataHash[:], RP: asked.RP, User: asked.User,
+		PubKeyCredParams: []ctap2.CredentialParameters{
+			{Algorithm: cose.ES256, Type: ctap2.PublicKeyType}, {Algorithm: cose.RS256, Type: ctap2.PublicKeyType},
+		},
+		ExcludeList: asked.Exclude, Extensions: extensions, Options: &ctap2.Options{RK: &yes, UV: &yes},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if touches != 1 || p.Left() != 0 {
+		t.Errorf("%d touches, %d exchanges left", touches, p.Left())
+	}
+	var statement struct {
+		Signature []byte   `cbor:"sig"`
+		X5C       [][]byte `cbor:"x5c"`
+	}
+	if err := ctapcbor.Unmarshal(made.AttStmt, &statement); err != nil || len(statement.X5C) == 0 {
+		t.Fatalf("%+v, %v", statement, err)
+	}
+	certificate, err := x509.ParseCertificate(statement.X5C[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := certificate.CheckSignature(x509.ECDSAWithSHA256, append(made.AuthData, clientDataHash[:]...), statement.Signature); err != nil {
+		t.Errorf("attestation: %v", err)
+	}
+	root, err := x509.ParseCertificate(worked.AttestationRootCertificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := certificate.CheckSignatureFrom(root); err != nil {
+		t.Errorf("attestation certificate: %v", err)
+	}
 }
 
 // TestTraceOption: a Key writes down each exchange, and goes on where it cannot.
