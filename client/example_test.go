@@ -91,7 +91,7 @@ func answers(pin string) client.Prompt {
 }
 
 // register makes a credential for example.com.
-func register(ctx context.Context, key *client.Key, clientDataHash []byte) (*ctap2.MakeCredentialResponse, error) {
+func register(ctx context.Context, key *client.Key, clientDataHash []byte) (*client.Registered, error) {
 	return key.Register(ctx, client.Registration{
 		ClientDataHash: clientDataHash,
 		RP:             ctap2.RP{ID: "example.com"},

@@ -188,7 +188,7 @@ func (task *task) count(t *testing.T, do func(*testing.T, *key)) (messages uint6
 			messages += n
 		}
 	}
-	t.Log(counts.Commands)
+
 	return messages
 }
 
