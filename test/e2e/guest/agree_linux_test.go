@@ -55,7 +55,7 @@ func TestAgree(t *testing.T) {
 			Extensions: client.RegistrationExtensions{CredBlob: []byte("note"), HMACSecret: true, LargeBlob: client.LargeBlobRequired},
 		})
 		if err == nil {
-			id, keyFile = made.Data.Credential.ID, write(t, "key", string(made.LargeBlobKey))
+			id, keyFile = made.Data.Credential.ID, write(t, "key", b64.EncodeToString(made.LargeBlobKey)+"\n")
 		}
 		return err
 	})
