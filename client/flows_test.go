@@ -45,6 +45,18 @@ var flows = []flow{
 		_, err := k.Authenticate(ctx, client.Assertion{RPID: "example.com", ClientDataHash: hash[:], UserVerification: client.Required})
 		return err
 	}},
+	{name: "credentials", keepsToken: true, run: func(ctx context.Context, k *client.Key) error { _, err := k.Credentials(ctx); return err }},
+	{name: "metadata", keepsToken: true, run: func(ctx context.Context, k *client.Key) error { _, err := k.CredentialMetadata(ctx); return err }},
+	{name: "fingerprints", keepsToken: true, run: func(ctx context.Context, k *client.Key) error { _, err := k.Fingerprints(ctx); return err }},
+	{name: "enroll", keepsToken: true, run: func(ctx context.Context, k *client.Key) error {
+		_, err := k.EnrollFingerprint(ctx, client.Enrollment{Name: "thumb"})
+		return err
+	}},
+	{name: "large blob", keepsToken: true, run: func(ctx context.Context, k *client.Key) error {
+		_, err := k.SetLargeBlob(ctx, make([]byte, 32), []byte("blob"), false)
+		return err
+	}},
+	{name: "configuration", keepsToken: true, run: func(ctx context.Context, k *client.Key) error { return k.SetAlwaysUV(ctx, true) }},
 }
 
 // PINs that are found nowhere by chance.
