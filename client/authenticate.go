@@ -322,7 +322,7 @@ func (s *signIn) largeBlobs(ctx context.Context, asserted []*Asserted, token *pi
 	switch largeBlobWay(s.info) {
 	case ctap2.ExtensionLargeBlob:
 		for _, a := range asserted {
-			a.Extensions.LargeBlob = storedLargeBlob(a.UnsignedExtensionOutputs)
+			a.Extensions.LargeBlob = storedLargeBlob(ctx, a.UnsignedExtensionOutputs)
 		}
 	case ctap2.ExtensionLargeBlobKey:
 		array, err := s.k.readLargeBlobs(ctx)
@@ -333,7 +333,7 @@ func (s *signIn) largeBlobs(ctx context.Context, asserted []*Asserted, token *pi
 }
 
 // storedLargeBlob is the answer of a key that keeps blobs with the credentials.
-func storedLargeBlob(unsigned ctap2.Extensions) *LargeBlobResult {
+func storedLargeBlob(ctx context.Context, unsigned ctap2.Extensions) *LargeBlobResult {
 	var out ctap2.LargeBlobOutput
 	result := &LargeBlobResult{}
 	if _, result.Err = unsigned.Get(ctap2.ExtensionLargeBlob, &out); result.Err != nil {
@@ -344,7 +344,7 @@ func storedLargeBlob(unsigned ctap2.Extensions) *LargeBlobResult {
 		result.Err = errors.New("the key did not store the large blob")
 	}
 	if out.Blob != nil {
-		result.Blob, result.Err = inflate(out.Blob, uint64(out.OriginalSize))
+		result.Blob, result.Err = inflate(out.Blob, uint64(out.OriginalSize), tolerateLargeBlob(ctx))
 	}
 	return result
 }

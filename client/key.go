@@ -9,6 +9,7 @@ import (
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/trace"
 	"github.com/fidokey/fidokey/transport"
 )
 
@@ -38,6 +39,9 @@ type Options struct {
 	// listed without a PIN on keys of CTAP 2.2. nil keeps none, and none is asked
 	// for.
 	Tokens TokenStore
+	// Trace takes every exchange with the key, without secrets; nil takes none.
+	// Its Err tells whether it could be written, which no flow depends on.
+	Trace *trace.Writer
 }
 
 // A Key is a security key that flows are run on, one at a time. Several Keys may
@@ -65,6 +69,9 @@ func New(dev transport.Device, o Options) *Key {
 // use goes on with a device.
 func (k *Key) use(dev transport.Device) {
 	k.forget()
+	if k.options.Trace != nil {
+		dev = trace.Record(dev, k.options.Trace)
+	}
 	k.dev = &watched{Device: dev, options: &k.options}
 }
 

@@ -34,7 +34,7 @@ func (e *LargeBlobEntry) openWith(key []byte) bool {
 	}
 	compressed, ok := e.sealed.open(key)
 	if ok {
-		e.Blob, e.Err = inflate(compressed, e.OrigSize)
+		e.Blob, e.Err = inflate(compressed, e.OrigSize, e.tolerate)
 	}
 	return ok
 }
@@ -139,7 +139,7 @@ func (a *LargeBlobArray) parse() error {
 		return fmt.Errorf("%w: %w", ErrLargeBlobsCorrupt, err)
 	}
 	for _, raw := range entries {
-		e := LargeBlobEntry{Raw: raw}
+		e := LargeBlobEntry{Raw: raw, tolerate: a.tolerate}
 		if e.sealed, e.WellFormed = parseSealedBlob(raw); e.sealed != nil {
 			e.OrigSize = *e.sealed.OrigSize
 		}
@@ -159,7 +159,7 @@ func (k *Key) readLargeBlobs(ctx context.Context) (*LargeBlobArray, error) {
 	if has, _ := k.info.Option(ctap2.OptionLargeBlobs); !has {
 		return nil, ErrNoLargeBlobs
 	}
-	a := &LargeBlobArray{Capacity: leastLargeBlobs}
+	a := &LargeBlobArray{Capacity: leastLargeBlobs, tolerate: tolerateLargeBlob(ctx)}
 	if n := k.info.MaxSerializedLargeBlobArray; n != nil {
 		a.Capacity = max(a.Capacity, *n)
 	}

@@ -3,6 +3,8 @@ package client
 import (
 	"bytes"
 	"compress/flate"
+	"compress/zlib"
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/ctapcbor"
+	"github.com/fidokey/fidokey/transport"
 )
 
 const (
@@ -110,17 +113,36 @@ func deflate(blob []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// inflate is the reverse. It never makes more than size bytes and one.
-func inflate(compressed []byte, size uint64) ([]byte, error) {
+// inflate is the reverse. It never makes more than size bytes and one. Some
+// programs put a zlib header (RFC 1950) before what they compress: python-fido2
+// before its version 1.0 for one.
+func inflate(compressed []byte, size uint64, tolerate func(what string)) ([]byte, error) {
 	if size > MaxLargeBlob {
 		return nil, fmt.Errorf("%w: large blob claims %d bytes, more than %d", ctap2.ErrMalformed, size, MaxLargeBlob)
 	}
-	blob, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(compressed)), int64(size)+1))
+	blob, err := readBlob(flate.NewReader(bytes.NewReader(compressed)), size)
+	if err == nil {
+		return blob, nil
+	}
+	if r, noHeader := zlib.NewReader(bytes.NewReader(compressed)); noHeader == nil {
+		if blob, err := readBlob(r, size); err == nil {
+			tolerate("a large blob is compressed with a zlib header")
+			return blob, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: large blob: %w", ctap2.ErrMalformed, err)
+}
+
+func readBlob(r io.Reader, size uint64) ([]byte, error) {
+	blob, err := io.ReadAll(io.LimitReader(r, int64(size)+1))
 	if err == nil && uint64(len(blob)) != size {
 		err = errors.New("the length is not the one that is claimed")
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%w: large blob: %w", ctap2.ErrMalformed, err)
+	return blob, err
+}
+
+func tolerateLargeBlob(ctx context.Context) func(what string) {
+	return func(what string) {
+		transport.Tolerate(ctx, ctap2.Finding{What: what, Where: ctap2.CommandLargeBlobs.String()})
 	}
-	return blob, nil
 }

@@ -56,6 +56,8 @@ type LargeBlobArray struct {
 	// one has no Entries.
 	Corrupt error
 	Entries []LargeBlobEntry
+
+	tolerate func(what string)
 }
 
 // LargeBlobEntry is one element of the array.
@@ -70,7 +72,8 @@ type LargeBlobEntry struct {
 	Blob       []byte // nil if it was not opened
 	Err        error  // why there is no Blob though the key fits
 
-	sealed *sealedBlob
+	sealed   *sealedBlob
+	tolerate func(what string)
 }
 
 // Orphans returns how many well-formed entries none of the credentials opens.

@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"compress/flate"
+	"compress/zlib"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -378,6 +379,25 @@ func TestHostileLargeBlobs(t *testing.T) {
 		if _, err := b.LargeBlobs(t.Context(), nil); !errors.Is(err, ctap2.ErrMalformed) || len(b.wire.asked) > 200 {
 			t.Errorf("%s: %v after %d", name, err, len(b.wire.asked))
 		}
+	}
+}
+
+// TestLargeBlobWithHeader reads what old programs write, and says so.
+func TestLargeBlobWithHeader(t *testing.T) {
+	b := newBench(t, simulator.Config{Profile: simulator.Full23()})
+	findings := b.noting()
+	blob := []byte("with the header of zlib")
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	w.Write(blob)
+	w.Close()
+	b.store(t, serialized(t, sealed(t, key32(1), out.Bytes(), uint64(len(blob)))))
+	got, err := b.LargeBlob(t.Context(), key32(1))
+	if err != nil || !bytes.Equal(got, blob) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if len(*findings) != 1 || !strings.Contains((*findings)[0].What, "zlib header") {
+		t.Errorf("findings %v", *findings)
 	}
 }
 

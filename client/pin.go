@@ -178,6 +178,7 @@ func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, pin.Retries, err
 	}
 	entered, err := k.prompt.PIN(ctx, PINRequest{Retries: retries, RPID: rpID})
 	if err != nil {
+		clear(entered)
 		return nil, retries, fmt.Errorf("PIN: %w", err)
 	}
 	if len(entered) == 0 {
@@ -192,6 +193,7 @@ func (k *Key) askNewPIN(ctx context.Context) ([]byte, error) {
 	}
 	newPIN, err := k.prompt.NewPIN(ctx, newPINRequest(k.info))
 	if err != nil {
+		clear(newPIN)
 		return nil, fmt.Errorf("new PIN: %w", err)
 	}
 	return newPIN, nil

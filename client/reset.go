@@ -101,7 +101,7 @@ func longTouchForReset(info *ctap2.GetInfoResponse) bool {
 // transport that the key is reached by, as far as both are known.
 func (k *Key) resetAllowed(info *ctap2.GetInfoResponse) error {
 	allowed := info.TransportsForReset
-	carrier, ok := k.dev.Device.(transport.Carrier)
+	carrier, ok := transport.As[transport.Carrier](k.dev.Device)
 	if len(allowed) == 0 || !ok || slices.Contains(allowed, carrier.Transport()) {
 		return nil
 	}

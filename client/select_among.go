@@ -82,6 +82,7 @@ func first(ctx context.Context, keys []*Key, try func(context.Context, *Key) err
 // reaches the person by way of the stage.
 func (k *Key) double(stage *oneAtATime) *Key {
 	o := k.options
+	o.Trace = nil // the device has it
 	if touch := o.Prompt.Touch; touch != nil {
 		o.Prompt.Touch = func(t Touch) { stage.do(func() { touch(t) }) }
 	}

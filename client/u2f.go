@@ -22,7 +22,7 @@ const touchPoll = 250 * time.Millisecond
 
 // Message is Exchange for U2F.
 func (w *watched) Message(ctx context.Context, apdu []byte) ([]byte, error) {
-	dev, ok := w.Device.(u2f.Messenger)
+	dev, ok := transport.As[u2f.Messenger](w.Device)
 	if !ok {
 		return nil, fmt.Errorf("U2F: %w by this transport", transport.ErrUnsupported)
 	}
@@ -37,7 +37,7 @@ func (w *watched) Message(ctx context.Context, apdu []byte) ([]byte, error) {
 // infoOfU2F stands in for getInfo, which failed, if the key speaks U2F; else the
 // error stays. A key that should have known better is reported.
 func (k *Key) infoOfU2F(ctx context.Context, failed error) (*ctap2.GetInfoResponse, error) {
-	claimer, ok := k.dev.Device.(interface{ ClaimsCTAP2() bool })
+	claimer, ok := transport.As[interface{ ClaimsCTAP2() bool }](k.dev.Device)
 	claims := ok && claimer.ClaimsCTAP2()
 	silent := errors.Is(failed, context.DeadlineExceeded) && (claims || !ok)
 	if ctx.Err() != nil || silent || errors.Is(failed, transport.ErrClosed) {

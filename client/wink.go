@@ -13,12 +13,6 @@ import (
 // that follows sooner, others never answer the wink.
 const winkTime = 2 * time.Second
 
-// A winker is a device that can blink, if it says so. Those on USB are winkers.
-type winker interface {
-	Wink(ctx context.Context) error
-	ClaimsWink() bool
-}
-
 // Wink makes the key blink for a moment, so that a person sees which one it is
 // (CTAP 2.1, section 11.2.9.2.1). It returns an error that wraps
 // transport.ErrUnsupported for a key that does not claim to be able to. Some keys
@@ -26,8 +20,9 @@ type winker interface {
 // as a finding. The next command waits until two seconds have passed.
 func (k *Key) Wink(ctx context.Context) error {
 	ctx = k.listen(ctx)
-	dev, ok := k.dev.Device.(winker)
-	if !ok || !dev.ClaimsWink() {
+	dev, ok := transport.As[interface{ Wink(context.Context) error }](k.dev.Device)
+	claimer, tells := transport.As[interface{ ClaimsWink() bool }](k.dev.Device)
+	if !ok || !tells || !claimer.ClaimsWink() {
 		return fmt.Errorf("wink: %w", transport.ErrUnsupported)
 	}
 	if err := k.dev.awaitHearing(ctx); err != nil {

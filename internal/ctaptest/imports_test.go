@@ -11,7 +11,7 @@ var rows = [][]string{
 	{"internal/ctapcbor", "internal/term", "transport", "metadata"},
 	{"cose", "u2f", "transport/hid", "transport/nfc"},
 	{"ctap2"},
-	{"pin"},
+	{"pin", "trace"},
 	{"client", "simulator", "webauthn", "conformance"},
 	{"simulator/control"},
 	{"cmd/fidokey"},

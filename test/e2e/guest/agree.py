@@ -59,6 +59,8 @@ def blob_delete(device, _):
 def credentials(device, _):
     credman = CredentialManagement(*token(device, ClientPin.PERMISSION.CREDENTIAL_MGMT))
     R = CredentialManagement.RESULT
+    if not credman.get_metadata()[R.EXISTING_CRED_COUNT]:
+        return []
     return sorted(
         [rp[R.RP]["id"], c[R.USER]["name"], c[R.USER].get("displayName", ""), c[R.CREDENTIAL_ID]["id"]]
         for rp in credman.enumerate_rps() for c in credman.enumerate_creds(rp[R.RP_ID_HASH]))

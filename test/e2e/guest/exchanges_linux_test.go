@@ -4,6 +4,8 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -93,6 +95,47 @@ var tasks = []task{
 		},
 		python: "authenticate",
 	},
+	{
+		name: "credentials metadata", asks: true, credential: true,
+		ours:   func(ctx context.Context, key *client.Key) error { _, err := key.CredentialMetadata(ctx); return err },
+		python: "credentials_metadata",
+	},
+	{
+		name: "credentials list", asks: true, credential: true,
+		ours:   func(ctx context.Context, key *client.Key) error { _, err := key.Credentials(ctx); return err },
+		python: "credentials_list",
+	},
+	{
+		name: "fingerprints list", asks: true,
+		ours:   func(ctx context.Context, key *client.Key) error { _, err := key.Fingerprints(ctx); return err },
+		python: "fingerprints_list",
+	},
+	{
+		name: "large blob set", asks: true,
+		ours: func(ctx context.Context, key *client.Key) error {
+			_, err := key.SetLargeBlob(ctx, make([]byte, 32), []byte("blob"), false)
+			return err
+		},
+		python: "blobs_set",
+	},
+	{
+		name: "large blob get",
+		ours: func(ctx context.Context, key *client.Key) error {
+			if _, err := key.LargeBlob(ctx, make([]byte, 32)); !errors.Is(err, client.ErrNoLargeBlob) {
+				return fmt.Errorf("a blob on an empty key: %w", err)
+			}
+			return nil
+		},
+		python: "blobs_get",
+	},
+	{
+		name: "minimum PIN length", asks: true,
+		ours: func(ctx context.Context, key *client.Key) error {
+			return key.SetMinPINLength(ctx, client.MinPINLength{Length: 5})
+		},
+		libfido: func(_ *testing.T, k *key) { k.withPIN(somePIN, "fido2-token", "-S", "-l", "5", k.node) },
+		python:  "min_length",
+	},
 }
 
 // TestExchanges counts the CBOR messages of each task at the simulator. Strangers
@@ -145,7 +188,7 @@ func (task *task) count(t *testing.T, do func(*testing.T, *key)) (messages uint6
 			messages += n
 		}
 	}
-	t.Log(counts.Commands)
+
 	return messages
 }
 

@@ -1,0 +1,4 @@
+package trace
+
+// ReadAtMost is Read with a limit that a test reaches soon.
+var ReadAtMost = read
