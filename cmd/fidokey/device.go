@@ -10,6 +10,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
 )
 
@@ -45,13 +46,13 @@ func (d deviceInfo) name() string {
 type openedKey struct {
 	*client.Key
 	device     deviceInfo
-	afterClose func() error // closes what the key stood on; may be nil
+	afterClose []func() error // closes what the key stood on
 }
 
 func (k *openedKey) Close() error {
 	err := k.Key.Close()
-	if k.afterClose != nil {
-		err = errors.Join(err, k.afterClose())
+	for _, f := range k.afterClose {
+		err = errors.Join(err, f())
 	}
 	return err
 }
@@ -78,6 +79,9 @@ func (e *env) places() ([]place, error) {
 	name := e.global.device
 	if name == simulatorName {
 		return []place{{deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, e.openSimulator}}, nil
+	}
+	if file, ok := strings.CutPrefix(name, tracePrefix); ok {
+		return []place{e.tracePlace(file)}, nil
 	}
 	if dial := socketDialer(name); dial != nil {
 		device := deviceInfo{Path: name, Product: "software key"}
@@ -119,7 +123,7 @@ func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, er
 		return nil, err
 	}
 	name := e.global.device
-	if name == simulatorName || socketDialer(name) != nil {
+	if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
 		return places[0].open(ctx, prompt)
 	}
 	return e.openNamed(ctx, places, name, prompt)
@@ -245,11 +249,29 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
+	key, err := e.newKey(dev, d, prompt)
+	if err != nil {
+		return nil, errors.Join(err, dev.Close())
+	}
+	return key, nil
+}
+
+// newKey is a key on an open device, with what the flags say.
+func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt) (*openedKey, error) {
 	options := client.Options{Prompt: prompt, Timeout: e.global.timeout}
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}
-	return &openedKey{Key: client.New(dev, options), device: d}, nil
+	key := &openedKey{device: d}
+	if e.global.trace != "" {
+		w, finish, err := e.startTrace(d)
+		if err != nil {
+			return nil, err
+		}
+		options.Trace, key.afterClose = w, []func() error{finish}
+	}
+	key.Key = client.New(dev, options)
+	return key, nil
 }
 
 // socketDialer returns how to open a software key that is named as

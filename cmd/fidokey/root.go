@@ -20,6 +20,7 @@ type globalOptions struct {
 	json           bool
 	spendLastTries bool
 	events         string
+	trace          string
 }
 
 func newRootCmd(e *env) *cobra.Command {
@@ -56,11 +57,13 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.BoolVar(&g.spendLastTries, "spend-last-tries", false, "try a PIN even if one or two tries are left; after the last only a reset helps")
 	flags.BoolVar(&g.json, "json", false, "print the answer as JSON")
 	flags.StringVar(&g.events, "events", "", "jsonl: write what happens meanwhile to standard error as lines of JSON")
+	flags.StringVar(&g.trace, "trace", "", "write every exchange with the key, without secrets, to a new file: see 'fidokey trace'")
 	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
+		newTraceCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
 	)
 	noteStart(e, root)
