@@ -245,7 +245,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
-	options := client.Options{Prompt: prompt, Timeout: e.global.timeout}
+	options := client.Options{Prompt: prompt, Timeout: e.global.timeout, Tokens: e.tokens}
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}
