@@ -113,6 +113,15 @@ func (f found) one(text string) (listedCredential, error) {
 	panic("matchID returned none of the IDs")
 }
 
+// notFound is the error that a credential is not in the list, or that the list is
+// incomplete: then it is no wrong command line.
+func notFound(err, incomplete error) error {
+	if incomplete == nil {
+		return err
+	}
+	return fmt.Errorf("%v: %w", err, incomplete)
+}
+
 // several returns the credentials that texts mean, each once.
 func (f found) several(texts []string) (chosen found, err error) {
 	taken := map[string]bool{}
@@ -375,7 +384,7 @@ func runCredentialsShow(ctx context.Context, e *env, reader *credentialReader, i
 		}
 		c, unknown := all.one(id)
 		if unknown != nil {
-			return nil, errors.Join(unknown, err)
+			return nil, notFound(unknown, err)
 		}
 		shown := c.json()
 		if pemFile == "" {

@@ -60,7 +60,7 @@ func runCredentialsDelete(ctx context.Context, e *env, reader *credentialReader,
 		}
 		chosen, err := all.several(ids)
 		if err != nil {
-			return nil, errors.Join(err, incomplete)
+			return nil, notFound(err, incomplete)
 		}
 		if !e.dryRun {
 			if err := e.confirm(ctx, chosen.loss(), "Delete for good?"); err != nil {
@@ -172,7 +172,7 @@ func runCredentialsRename(ctx context.Context, e *env, reader *credentialReader,
 		}
 		c, err := all.one(id)
 		if err != nil {
-			return nil, errors.Join(err, incomplete)
+			return nil, notFound(err, incomplete)
 		}
 		result := &renamedCredential{Before: c.json(), DryRun: e.dryRun}
 		c.User = names.apply(c.User)

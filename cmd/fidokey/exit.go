@@ -127,7 +127,6 @@ var hints = []struct {
 	{client.ErrNoLargeBlob, exitFailure, "'fidokey blobs list' shows what is stored."},
 	{client.ErrNoLargeBlobKey, exitFailure, "Room for a large blob is made when a credential is registered."},
 	{client.ErrLargeBlobsCorrupt, exitFailure, "Nothing in it can be read any more. 'fidokey blobs repair' empties it."},
-	{client.ErrCredentialsIncomplete, exitSafety, "Blobs of the credentials that are missing would be lost."},
 	{ctap2.ErrLargeBlobStorageFull, exitRefused, "'fidokey blobs list' shows what is stored; 'fidokey blobs collect' removes what is left of credentials that were deleted."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},

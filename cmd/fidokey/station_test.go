@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -28,7 +30,7 @@ type station struct {
 // stationCmds are the commands that scripts have for it.
 func stationCmds() map[string]func(ts *testscript.TestScript, neg bool, args []string) {
 	return map[string]func(ts *testscript.TestScript, neg bool, args []string){
-		"plug": plug, "passkey": passkey, "touch": touch, "answer": answerWith, "pull": pull, "alwaysuv": alwaysUV,
+		"plug": plug, "passkey": passkey, "touch": touch, "answer": answerWith, "pull": pull, "alwaysuv": alwaysUV, "noise": noise,
 	}
 }
 
@@ -149,4 +151,16 @@ func pull(ts *testscript.TestScript, neg bool, args []string) {
 // alwaysuv makes the key verify its user always.
 func alwaysUV(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(stationOf(ts).client().SetAlwaysUV(context.Background(), true))
+}
+
+// noise FILE BYTES writes a file that cannot be compressed.
+func noise(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: noise FILE BYTES")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	data := make([]byte, n)
+	rand.Read(data)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o600))
 }
