@@ -281,9 +281,9 @@ func (t *blobTarget) choose(all found) (listedCredential, error) {
 	return all[0], nil
 }
 
-// descriptors are all credentials that an ID may stand for where there is no list
+// possibleCredentials are all credentials that an ID may stand for where there is no list
 // to look it up in; none for an empty one.
-func descriptors(id string) (list []ctap2.Descriptor) {
+func possibleCredentials(id string) (list []ctap2.Descriptor) {
 	for _, reading := range readings(id) {
 		if len(reading) > 0 {
 			list = append(list, ctap2.Descriptor{ID: reading, Type: ctap2.PublicKeyType})
@@ -295,7 +295,7 @@ func descriptors(id string) (list []ctap2.Descriptor) {
 // findBySignIn finds the credential by a sign-in, which yields its largeBlobKey.
 func (t *blobTarget) findBySignIn(ctx context.Context, key *openedKey, array bool) (*blobOwner, error) {
 	owner := &blobOwner{rpID: t.rp, name: "the credential of " + printable(t.rp)}
-	allow := descriptors(t.id)
+	allow := possibleCredentials(t.id)
 	if t.id != "" && allow == nil {
 		return nil, usageError{fmt.Errorf("%q is no credential ID, which this key needs as a whole: hexadecimal or base64", t.id)}
 	}
@@ -404,7 +404,7 @@ func runBlobsGet(ctx context.Context, e *env, target *blobTarget, file string) e
 		return err
 	}
 	if file != "" {
-		if err := checkNewFile("--output", file); err != nil {
+		if err := refuseOldFile("--output", file); err != nil {
 			return err
 		}
 	}

@@ -370,7 +370,7 @@ func runCredentialsShow(ctx context.Context, e *env, reader *credentialReader, i
 	case pemFile == "-" && e.global.json:
 		return usageError{errors.New("--json has the public key already: leave out '--pem -', or name a file")}
 	case toFile:
-		if err := checkNewFile("--pem", pemFile); err != nil {
+		if err := refuseOldFile("--pem", pemFile); err != nil {
 			return err
 		}
 	}

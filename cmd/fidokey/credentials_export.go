@@ -109,7 +109,7 @@ func (x *credentialExport) check(e *env) error {
 	case x.format == "csv" && x.file == "" && e.global.json:
 		return usageError{errors.New("--format csv and --json are two forms of one answer: choose one, or write to a file with --output")}
 	case x.file != "":
-		return checkNewFile("--output", x.file)
+		return refuseOldFile("--output", x.file)
 	}
 	return nil
 }

@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// checkNewFile refuses a file that is there already: better before the key is
+// refuseOldFile refuses a file that is there already: better before the key is
 // asked than afterwards.
-func checkNewFile(flag, path string) error {
+func refuseOldFile(flag, path string) error {
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf("%s %s: the file is there already, or its folder is not: choose another", flag, path)}
 	}

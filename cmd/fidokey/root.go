@@ -62,7 +62,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
 		newCredentialsCmd(e),
-		newBlobsCmd(e),
+		newBlobsCmd(e), newSecretCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
 	)
 	noteStart(e, root)
