@@ -109,7 +109,7 @@ func (l *blobList) print(w *printer) {
 	var rows [][]string
 	for _, b := range l.Entries {
 		id := hex.EncodeToString(b.CredentialID)
-		row := []string{fmt.Sprint(b.Bytes), fmt.Sprint(b.OrigSize), b.whose(l.Attributed), orDash(b.UserName), orDash(id[:min(16, len(id))])}
+		row := []string{fmt.Sprint(b.Bytes), fmt.Sprint(b.OrigSize), b.whose(l.Attributed), dashIfEmpty(b.UserName), dashIfEmpty(id[:min(16, len(id))])}
 		rows = append(rows, row)
 	}
 	w.table([]string{"bytes", "blob", "rp id", "user", "credential id"}, rows)

@@ -334,12 +334,12 @@ func (f found) rows() [][]string {
 		if c.CredProtect != 0 {
 			protect = fmt.Sprint(c.CredProtect)
 		}
-		rows = append(rows, []string{c.rpID(), orDash(c.User.Name), orDash(c.User.DisplayName), short[i], protect})
+		rows = append(rows, []string{c.rpID(), dashIfEmpty(c.User.Name), dashIfEmpty(c.User.DisplayName), short[i], protect})
 	}
 	return rows
 }
 
-func orDash(s string) string {
+func dashIfEmpty(s string) string {
 	if strings.TrimSpace(s) == "" {
 		return "-"
 	}

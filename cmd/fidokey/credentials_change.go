@@ -159,9 +159,9 @@ func (r *renamedCredential) print(w *printer) {
 // renamed shows a name as it is, or what became of it.
 func renamed(before, after, will string) string {
 	if before == after {
-		return orDash(after)
+		return dashIfEmpty(after)
 	}
-	return fmt.Sprintf("%s%s (before: %s)", will, orDash(after), orDash(before))
+	return fmt.Sprintf("%s%s (before: %s)", will, dashIfEmpty(after), dashIfEmpty(before))
 }
 
 func runCredentialsRename(ctx context.Context, e *env, reader *credentialReader, id string, names *userNames) error {
