@@ -170,6 +170,9 @@ func (k *Key) management(ctx context.Context) (context.Context, management, erro
 	if ok, _ := info.Option(ctap2.OptionCredMgmtPreview); ok && info.HasVersion(ctap2.VersionFIDO21Pre) {
 		return ctx, management{key: k, preview: true}, nil
 	}
+	if onlyU2F(info) {
+		return ctx, management{}, fmt.Errorf("%w, and cannot store passkeys", ErrU2FOnly)
+	}
 	return ctx, management{}, ErrNoCredentialManagement
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/ctapcbor"
+	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 )
 
@@ -135,6 +136,10 @@ func TestCannotList(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		m.wantAsked(t, "GetInfo")
+	}
+	s := newStation(t, simulator.Config{Profile: profile(t, "u2f")})
+	if _, err := s.Credentials(t.Context()); !errors.Is(err, client.ErrU2FOnly) {
+		t.Errorf("U2F only: %v", err)
 	}
 }
 

@@ -113,7 +113,9 @@ func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx co
 	}
 	answers, failures := make([]keyAnswer, len(places)), make([]error, len(places))
 	var every sync.WaitGroup
+	var asking sync.Mutex
 	for i, place := range places {
+		prompt := e.askInTurn(prompt, &asking, place.device)
 		every.Go(func() {
 			answers[i].Device = &place.device
 			answers[i].Result, failures[i] = e.atPlace(ctx, place, prompt, read)

@@ -258,7 +258,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 
 // newKey is a key on an open device, with what the flags say.
 func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt) (*openedKey, error) {
-	options := client.Options{Prompt: prompt, Timeout: e.global.timeout}
+	options := client.Options{Prompt: prompt, Timeout: e.global.timeout, Tokens: e.tokens}
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}

@@ -35,7 +35,8 @@ const exitCodesHelp = `Exit codes:
   3    no key, not the one asked for, or several and none chosen
   4    the PIN or the user verification was refused: wrong, blocked, missing
   5    the key was not touched in time, or the person declined
-  6    the key refused; the message has its status in hexadecimal
+  6    the key refused, with the status that the message has in hexadecimal, or
+       cannot do it at all
   7    the key's answer does not check out, or a policy says no
   8    not done for safety: few PIN tries are left, or nobody could be asked
   9    the system does not permit it: rights on the device
@@ -123,6 +124,15 @@ var hints = []struct {
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user."},
+	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
+	{client.ErrNoCredentialManagement, exitRefused, ""},
+	{client.ErrNoRPList, exitRefused, "Name the relying party: --rp RPID"},
+	{client.ErrNoLargeBlobs, exitRefused, ""},
+	{client.ErrNoLargeBlob, exitRefused, "'fidokey blobs list' shows what is stored."},
+	{client.ErrNoLargeBlobKey, exitRefused, "Room for a large blob is made when a credential is registered."},
+	{client.ErrLargeBlobsCorrupt, exitFailure, "Nothing in it can be read any more. 'fidokey blobs repair' empties it."},
+	{ctap2.ErrLargeBlobStorageFull, exitRefused, "'fidokey blobs list' shows what is stored; 'fidokey blobs collect' removes what is left of credentials that were deleted."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},

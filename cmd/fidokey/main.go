@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/fidokey/fidokey/client"
 )
 
 func main() { os.Exit(run()) }
@@ -29,6 +31,7 @@ type env struct {
 	started        bool   // the command line was understood
 	command        string // as it was called: "pin set"
 	live           live
+	tokens         client.TokenStore // of --remember; nil: none
 
 	// Flags of some commands.
 	all, dryRun, yes bool

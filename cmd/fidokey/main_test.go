@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs the program as people do; the scripts are in testdata/script.
 func TestScripts(t *testing.T) {
 	schemas := loadSchemas(t)
+	commands := stationCmds()
+	commands["exits"], commands["schema"] = exits, schemas.cmd
 	t.Cleanup(func() {
 		for file, used := range schemas.used {
 			if !used && !t.Failed() && flag.Lookup("test.run").Value.String() == "" {
@@ -38,9 +40,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FIDOKEY_SIMULATOR_STATE", filepath.Join(e.WorkDir, "simulator.db"))
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Values[stationKey{}] = &station{}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "schema": schemas.cmd},
+		Cmds: commands,
 	})
 }
 

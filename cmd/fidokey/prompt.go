@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -116,6 +117,46 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 	}
 	return p
 }
+
+// askInTurn is prompt for one of several keys that are asked at the same time: it
+// says which key the PIN is for, and waits until no other is asked for.
+func (e *env) askInTurn(prompt client.Prompt, asking *sync.Mutex, device deviceInfo) client.Prompt {
+	ask := prompt.PIN
+	if ask == nil {
+		return prompt
+	}
+	prompt.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
+		asking.Lock()
+		defer asking.Unlock()
+		e.note("%s  %s", device.Path, device.name())
+		return ask(ctx, r)
+	}
+	return prompt
+}
+
+// A heldPIN is for commands that need several tokens one after the other, as
+// reading the list of credentials and writing a large blob: the person is asked
+// once. No second token is got when the first was refused, so that no PIN is
+// tried twice.
+type heldPIN struct{ entered []byte }
+
+// hold is prompt with a memory.
+func (h *heldPIN) hold(prompt client.Prompt) client.Prompt {
+	ask := prompt.PIN
+	prompt.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
+		if h.entered == nil {
+			entered, err := ask(ctx, r)
+			if err != nil {
+				return nil, err
+			}
+			h.entered = entered
+		}
+		return bytes.Clone(h.entered), nil
+	}
+	return prompt
+}
+
+func (h *heldPIN) forget() { clear(h.entered) }
 
 func sampleInWords(s ctap2.SampleStatus, remaining uint) string {
 	switch {

@@ -64,6 +64,8 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
 		newTraceCmd(e),
+		newCredentialsCmd(e),
+		newBlobsCmd(e), newSecretCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
 	)
 	noteStart(e, root)

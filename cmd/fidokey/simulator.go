@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -79,20 +77,11 @@ func defaultState() (string, error) {
 	if path := os.Getenv("FIDOKEY_SIMULATOR_STATE"); path != "" {
 		return path, nil
 	}
-	folder := os.Getenv("XDG_STATE_HOME")
-	if folder == "" {
-		var err error
-		if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-			folder, err = os.UserConfigDir()
-		} else {
-			folder, err = os.UserHomeDir()
-			folder = filepath.Join(folder, ".local", "state")
-		}
-		if err != nil {
-			return "", fmt.Errorf("no folder for the simulator's state: %w; choose a file with --simulator-state", err)
-		}
+	path, err := stateFile("simulator.db")
+	if err != nil {
+		return "", fmt.Errorf("%w; choose a file with --simulator-state", err)
 	}
-	return filepath.Join(folder, "fidokey", "simulator.db"), nil
+	return path, nil
 }
 
 func newSimulatorCmd(e *env) *cobra.Command {
