@@ -97,6 +97,16 @@ func longTouchForReset(info *ctap2.GetInfoResponse) bool {
 	return info != nil && info.LongTouchForReset != nil && *info.LongTouchForReset
 }
 
+// ResetAllowed reports, as an ErrResetTransport, that the key cannot be reset
+// where it is now. ResetGuided asks it first.
+func (k *Key) ResetAllowed(ctx context.Context) error {
+	_, info, err := k.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return k.resetAllowed(info)
+}
+
 // resetAllowed compares transportsForReset (CTAP 2.2, section 6.4) with the
 // transport that the key is reached by, as far as both are known.
 func (k *Key) resetAllowed(info *ctap2.GetInfoResponse) error {
