@@ -97,8 +97,8 @@ func longTouchForReset(info *ctap2.GetInfoResponse) bool {
 	return info != nil && info.LongTouchForReset != nil && *info.LongTouchForReset
 }
 
-// ResetAllowed reports, as an ErrResetTransport, that the key cannot be reset
-// where it is now. ResetGuided asks it first.
+// ResetAllowed returns an error for a key that cannot be reset at all, or not where
+// it is now (ErrResetTransport). ResetGuided asks it first.
 func (k *Key) ResetAllowed(ctx context.Context) error {
 	_, info, err := k.begin(ctx)
 	if err != nil {
@@ -108,8 +108,11 @@ func (k *Key) ResetAllowed(ctx context.Context) error {
 }
 
 // resetAllowed compares transportsForReset (CTAP 2.2, section 6.4) with the
-// transport that the key is reached by, as far as both are known.
+// transport that the key is reached by, as far as both are known. U2F has no reset.
 func (k *Key) resetAllowed(info *ctap2.GetInfoResponse) error {
+	if onlyU2F(info) {
+		return fmt.Errorf("%w, which knows no reset", ErrU2FOnly)
+	}
 	allowed := info.TransportsForReset
 	carrier, ok := k.dev.Device.(transport.Carrier)
 	if len(allowed) == 0 || !ok || slices.Contains(allowed, carrier.Transport()) {

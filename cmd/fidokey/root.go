@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -38,7 +39,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			e.command = strings.TrimPrefix(cmd.CommandPath(), "fidokey ")
+			e.command = cmp.Or(cmd.Annotations[commandOf], strings.TrimPrefix(cmd.CommandPath(), "fidokey "))
 			if e.global.events != "" && e.global.events != "jsonl" {
 				return fmt.Errorf("--events %q: there is jsonl only", e.global.events)
 			}
@@ -51,6 +52,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
+	root.SetFlagErrorFunc(flagError)
 	g, flags := &e.global, root.PersistentFlags()
 	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
@@ -64,6 +66,8 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
+		newFingerprintsCmd(e), newConfigCmd(e), newAccessCmd(e), newResetCmd(e),
+		newSelectCmd(e), newWinkCmd(e), newU2FCmd(e),
 	)
 	noteStart(e, root)
 	return root

@@ -42,6 +42,7 @@ func (e *env) openSimulator(ctx context.Context, prompt client.Prompt) (*openedK
 	if err != nil {
 		return nil, errors.Join(err, door.Close(), authenticator.Close())
 	}
+	key.slot = simulatorSlot{authenticator}
 	key.afterClose = func() error { return errors.Join(door.Close(), authenticator.Close()) }
 	return key, nil
 }
