@@ -126,7 +126,7 @@ var hints = []struct {
 	{client.ErrOtherKey, exitNoKey, "Nothing was destroyed on either key. Run the command again, with one key at hand."},
 	{client.ErrNotTouched, exitNoTouch, "Nothing was destroyed. Run the command again, and touch the key when it blinks."},
 	{client.ErrNotReset, exitVerify, "Its credentials may be gone or not; 'fidokey info' shows what it says."},
-	{client.ErrWouldRefuse, exitRefused, "Nothing was sent to the key. 'fidokey config show' has what is set."},
+	{client.ErrWouldRefuse, exitRefused, "Nothing was sent to the key."},
 	{ctap2.ErrFPDatabaseFull, exitRefused, "The key has no room for another finger. Remove one first: fidokey fingerprints list"},
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},

@@ -157,6 +157,8 @@ func (e *env) askReplug(r client.Replug) {
 
 func sampleInWords(s ctap2.SampleStatus, remaining uint) string {
 	switch {
+	case s == ctap2.SampleExists:
+		return "The key knows this finger already; lay another one on the sensor..."
 	case s != ctap2.SampleGood && remaining == 0:
 		return fmt.Sprintf("The sensor says: %v.", s)
 	case s != ctap2.SampleGood:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/u2f"
 	"github.com/fidokey/fidokey/webauthn"
 )
@@ -78,7 +79,7 @@ func newU2FVersionCmd(e *env) *cobra.Command {
 			return e.onKeys(cmd.Context(), client.Prompt{}, func(ctx context.Context, key *openedKey) (report, error) {
 				v, err := key.U2FVersion(ctx)
 				if err != nil {
-					return nil, err
+					return nil, noU2F(err)
 				}
 				return u2fVersion{v.Version}, nil
 			})
@@ -86,6 +87,14 @@ func newU2FVersionCmd(e *env) *cobra.Command {
 	}
 	addAllFlag(e, cmd)
 	return cmd
+}
+
+// noU2F says what it means that a key does not know the message.
+func noU2F(err error) error {
+	if errors.Is(err, transport.ErrUnsupported) {
+		return fmt.Errorf("the key does not speak U2F, or not any more: %w", err)
+	}
+	return err
 }
 
 // u2fVersion is the answer of "u2f version".
@@ -171,7 +180,7 @@ func registerU2F(ctx context.Context, key *openedKey, p *u2fParty, file string) 
 	request := u2f.Register{Challenge: p.challenge, Application: p.application}
 	made, err := key.U2FRegister(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, noU2F(err)
 	}
 	r := u2fRegistration{
 		u2fCredential: u2fCredential{p.appID, made.KeyHandle, made.PublicKey},
@@ -309,11 +318,11 @@ func (e *env) authenticateU2F(ctx context.Context, key *openedKey, o *u2fAuthent
 		if err == nil || errors.Is(err, u2f.ErrConditionsNotSatisfied) { // the specification's yes
 			return done{"The key handle is this key's own."}, nil
 		}
-		return nil, err
+		return nil, noU2F(err)
 	}
 	signed, err := key.U2FAuthenticate(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, noU2F(err)
 	}
 	a := u2fAssertion{o.party.appID, o.party.challenge[:], signed.UserPresence&1 != 0, signed.Counter, signed.Signature, nil}
 	if c.PublicKey == nil {
