@@ -19,7 +19,7 @@ func answersAs(cmd *cobra.Command, path string) *cobra.Command {
 
 // alias gives a command another name.
 func alias(cmd *cobra.Command, use, path string) *cobra.Command {
-	cmd.Use, cmd.Example = use, "  fidokey access "+use
+	cmd.Use, cmd.Example = use, "  fidokey access "+strings.Replace(use, " N", " 8", 1)
 	return answersAs(cmd, path)
 }
 

@@ -16,8 +16,10 @@ func newSelectCmd(e *env) *cobra.Command {
 		Use:   "select",
 		Short: "Touch the key you mean, and see which one it is",
 		Long: `Have all keys blink, and show the one that is touched: path, serial number, AAGUID
-and model. With --path-only just the path, as --device takes it.`,
-		Example: "  fidokey info --device \"$(fidokey select --path-only)\"",
+and model. With --path-only just the path, as --device takes it:
+
+  fidokey info --device "$(fidokey select --path-only)"`,
+		Example: "  fidokey select --path-only",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if pathOnly && e.global.json {
