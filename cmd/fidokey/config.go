@@ -82,7 +82,7 @@ func newConfigShowCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "show",
 		Short:   "Show what a key is set to, and what that means",
-		Example: "  fidokey config show --all",
+		Example: "  fidokey config show\n  fidokey config show --all",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.onKeys(cmd.Context(), client.Prompt{}, func(ctx context.Context, key *openedKey) (report, error) {

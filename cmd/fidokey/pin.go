@@ -162,7 +162,7 @@ func newPINRetriesCmd(e *env) *cobra.Command {
 		Short: "Show how many tries are left; this costs none",
 		Long: `Show how many wrong PINs the key still takes; this costs none. A right PIN brings
 all tries back.`,
-		Example: "  fidokey pin retries --all",
+		Example: "  fidokey pin retries\n  fidokey pin retries --all",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runPINRetries(cmd.Context(), e) },
 	}
