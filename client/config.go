@@ -43,7 +43,7 @@ func (k *Key) SetMinPINLength(ctx context.Context, m MinPINLength) error {
 	if err != nil {
 		return err
 	}
-	if err := m.check(info); err != nil {
+	if err := m.Check(info); err != nil {
 		return err
 	}
 	return k.configure(ctx, info, ctap2.SetMinPINLength, ctap2.SetMinPINLengthParams{
@@ -60,8 +60,9 @@ func (k *Key) ForcePINChange(ctx context.Context) error {
 	return k.SetMinPINLength(ctx, MinPINLength{ForceChange: true})
 }
 
-// check compares the demands with what getInfo says.
-func (m MinPINLength) check(info *ctap2.GetInfoResponse) error {
+// Check compares the demands with what getInfo says, as SetMinPINLength does
+// before it sends anything.
+func (m MinPINLength) Check(info *ctap2.GetInfoResponse) error {
 	if ok, _ := info.Option(ctap2.OptionSetMinPINLength); !ok {
 		return unsupported("the key's rules for PINs cannot be changed: it has no option setMinPINLength")
 	}
@@ -82,7 +83,10 @@ func (m MinPINLength) check(info *ctap2.GetInfoResponse) error {
 	case m.ComplexityPolicy && info.PINComplexityPolicy == nil:
 		return unsupported("the key has no PIN complexity policy to enforce")
 	}
-	return m.checkRPIDs(info)
+	if err := m.checkRPIDs(info); err != nil {
+		return err
+	}
+	return CheckConfig(info, ctap2.SetMinPINLength)
 }
 
 // checkRPIDs leaves it to the key where getInfo lists no extensions at all: some
@@ -177,14 +181,23 @@ func (k *Key) VendorConfig(ctx context.Context, vendorCommandID uint64, others m
 	return k.configure(ctx, info, ctap2.VendorPrototype, ctap2.VendorParams{VendorCommandID: vendorCommandID, Others: others})
 }
 
-// configure sends a subcommand of authenticatorConfig, with a token where the
-// key asks for one (CTAP 2.1, section 6.11, steps 3 to 5).
-func (k *Key) configure(ctx context.Context, info *ctap2.GetInfoResponse, sub ctap2.ConfigSubCommand, params any) error {
+// CheckConfig reports, as a transport.ErrUnsupported, that a key does not have a
+// subcommand of authenticatorConfig, by what getInfo says.
+func CheckConfig(info *ctap2.GetInfoResponse, sub ctap2.ConfigSubCommand) error {
 	if ok, _ := info.Option(ctap2.OptionAuthnrCfg); !ok {
 		return unsupported("the key has no authenticatorConfig")
 	}
 	if listed := info.AuthenticatorConfigCommands; listed != nil && !slices.Contains(listed, uint(sub)) {
 		return unsupported(fmt.Sprintf("the key does not list subcommand %d of authenticatorConfig", sub))
+	}
+	return nil
+}
+
+// configure sends a subcommand of authenticatorConfig, with a token where the
+// key asks for one (CTAP 2.1, section 6.11, steps 3 to 5).
+func (k *Key) configure(ctx context.Context, info *ctap2.GetInfoResponse, sub ctap2.ConfigSubCommand, params any) error {
+	if err := CheckConfig(info, sub); err != nil {
+		return err
 	}
 	defer func() { k.info = nil }() // it says what is set
 	send := func(token *pin.Token) (*ctap2.Empty, error) {

@@ -97,9 +97,22 @@ func longTouchForReset(info *ctap2.GetInfoResponse) bool {
 	return info != nil && info.LongTouchForReset != nil && *info.LongTouchForReset
 }
 
+// ResetAllowed returns an error for a key that cannot be reset at all, or not where
+// it is now (ErrResetTransport). ResetGuided asks it first.
+func (k *Key) ResetAllowed(ctx context.Context) error {
+	_, info, err := k.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return k.resetAllowed(info)
+}
+
 // resetAllowed compares transportsForReset (CTAP 2.2, section 6.4) with the
-// transport that the key is reached by, as far as both are known.
+// transport that the key is reached by, as far as both are known. U2F has no reset.
 func (k *Key) resetAllowed(info *ctap2.GetInfoResponse) error {
+	if onlyU2F(info) {
+		return fmt.Errorf("%w, which knows no reset", ErrU2FOnly)
+	}
 	allowed := info.TransportsForReset
 	carrier, ok := transport.As[transport.Carrier](k.dev.Device)
 	if len(allowed) == 0 || !ok || slices.Contains(allowed, carrier.Transport()) {

@@ -28,6 +28,13 @@ func addChangeFlags(e *env, cmd *cobra.Command, destroys bool) {
 	}
 }
 
+// addForceFlag gives a command that destroys something --force, which is --yes in
+// the words of ykman.
+func addForceFlag(e *env, cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&e.yes, "force", "f", false, "do not ask for agreement")
+	cmd.Flags().MarkHidden("force")
+}
+
 // confirm shows what will be lost and asks for agreement, on the terminal. With
 // --yes it does not ask; without a terminal it refuses.
 func (e *env) confirm(ctx context.Context, loss, question string) error {

@@ -46,6 +46,8 @@ func (d deviceInfo) name() string {
 type openedKey struct {
 	*client.Key
 	device     deviceInfo
+	dev        *hid.Device    // that the key was opened on; nil for a recording
+	slot       client.Slot    // where it is plugged in; nil if that is not known
 	afterClose []func() error // closes what the key stood on
 }
 
@@ -90,7 +92,11 @@ func (e *env) places() ([]place, error) {
 			if err != nil {
 				return nil, noKeyError{err}
 			}
-			return e.openPort(ctx, port, device, prompt)
+			key, err := e.openPort(ctx, port, device, prompt)
+			if err == nil {
+				key.slot = &socketSlot{dial: dial, dev: key.dev}
+			}
+			return key, err
 		}}}, nil
 	}
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
@@ -99,7 +105,14 @@ func (e *env) places() ([]place, error) {
 	}
 	var places []place
 	for _, d := range devices {
-		places = append(places, e.hidPlace(d))
+		p := e.hidPlace(d)
+		places = append(places, place{p.device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
+			key, err := p.open(ctx, prompt)
+			if err == nil {
+				key.slot = hid.NewSlot(hid.Backend(e.global.backend), d)
+			}
+			return key, err
+		}})
 	}
 	return places, nil
 }
@@ -207,6 +220,7 @@ func (e *env) openOne(ctx context.Context, places []place, prompt client.Prompt)
 	if !e.liveTerminal() {
 		return nil, noKeyError{errors.New("several security keys are plugged in; choose one with --device:\n" + overview(places))}
 	}
+	e.wait("Several security keys are plugged in: touch the one you mean...", eventTouch, map[string]any{"command": "select"})
 	return e.openTouched(ctx, places, prompt)
 }
 
@@ -227,7 +241,6 @@ func (e *env) openTouched(ctx context.Context, places []place, prompt client.Pro
 	if len(keys) == 0 {
 		return nil, errors.Join(errs...)
 	}
-	e.wait("Several security keys are plugged in: touch the one you mean...", eventTouch, map[string]any{"command": "select"})
 	chosen, err := client.SelectByTouch(ctx, keys)
 	e.live.stop()
 	var winner *openedKey
@@ -253,6 +266,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
+	key.dev = dev
 	return key, nil
 }
 

@@ -29,11 +29,18 @@ const (
 type live struct {
 	mu      sync.Mutex
 	last    string
+	sample  bool // of a finger was told
 	spinner *spinner.Spinner
 }
 
 // wait says what the person is to do, or to wait for.
 func (e *env) wait(words, event string, fields map[string]any) {
+	e.waitUntil(time.Time{}, words, event, fields)
+}
+
+// waitUntil is wait for what must be done before a certain time: a line that moves
+// has the seconds that are left.
+func (e *env) waitUntil(end time.Time, words, event string, fields map[string]any) {
 	if e.events() {
 		e.event(event, fields)
 		return
@@ -44,7 +51,7 @@ func (e *env) wait(words, event string, fields map[string]any) {
 	if words == l.last {
 		return
 	}
-	l.last = words
+	l.last, l.sample = words, l.sample || event == eventSample
 	if !e.liveTerminal() {
 		fmt.Fprintln(e.stderr, words)
 		return
@@ -52,8 +59,18 @@ func (e *env) wait(words, event string, fields map[string]any) {
 	if l.spinner == nil {
 		l.spinner = spinner.New(spinner.CharSets[11], 100*time.Millisecond, spinner.WithWriterFile(e.stderr.(*os.File)), spinner.WithHiddenCursor(false))
 	}
-	l.spinner.Suffix = " " + words
+	l.spinner.Lock()
+	l.spinner.PreUpdate = func(s *spinner.Spinner) { s.Suffix = " " + words + secondsLeft(end) }
+	l.spinner.Unlock()
 	l.spinner.Start()
+}
+
+// secondsLeft is empty if there is no end.
+func secondsLeft(end time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" (%d s)", max(0, int(time.Until(end).Round(time.Second).Seconds())))
 }
 
 // stop ends the line of the spinner; it is called before anything else is printed.
@@ -64,6 +81,13 @@ func (l *live) stop() {
 		l.spinner.Stop()
 		l.spinner = nil
 	}
+}
+
+// sampled reports whether a sample of a finger was told of.
+func (l *live) sampled() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sample
 }
 
 // liveTerminal reports whether stderr is a terminal that a line can move on.

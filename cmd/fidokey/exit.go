@@ -11,6 +11,7 @@ import (
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/transport"
+	"github.com/fidokey/fidokey/u2f"
 )
 
 // The exit codes, which scripts rely on.
@@ -111,7 +112,7 @@ var hints = []struct {
 	{client.ErrNoUserVerification, exitPIN, ""},
 	{ctap2.ErrPINNotSet, exitPIN, "Set a PIN first: fidokey pin set"},
 	{ctap2.ErrPUATRequired, exitPIN, "The key asks for user verification. Set a PIN first if it has none: fidokey pin set"},
-	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. 'fidokey info' shows the minimum length and where the rule is written."},
+	{ctap2.ErrPINPolicyViolation, exitPIN, "The key refuses this PIN by a rule of its maker, or asks that the PIN is changed first. Such rules are against repeated and ascending digits, patterns and well-known PINs. 'fidokey info' shows the minimum length and where the rule is written."},
 	{client.ErrLastTries, exitSafety, "Nothing was tried. If you are sure of the PIN, --spend-last-tries tries it all the same. After the last wrong one only a reset helps, which destroys every credential."},
 	{client.ErrNoPIN, exitPIN, "Set a PIN first: fidokey pin set"},
 	{client.ErrPINChangeNeeded, exitPIN, "Change it with: fidokey pin change"},
@@ -120,7 +121,14 @@ var hints = []struct {
 	{client.ErrPINUnsupported, exitPIN, ""},
 	{pin.ErrPolicy, exitPIN, "Nothing was sent to the key."},
 	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env (--new-pin-... for the new one)."},
-	{client.ErrResetWindow, exitFailure, "Unplug the key, plug it in again, and touch it soon."},
+	{client.ErrResetWindow, exitRefused, "Nothing was destroyed. Run the command again, and plug the key in while it waits for that."},
+	{errNotReplugged, exitNoTouch, "Nothing was destroyed. Run the command again; --timeout sets how long to wait."},
+	{client.ErrResetTransport, exitRefused, "Nothing was destroyed."},
+	{client.ErrOtherKey, exitNoKey, "Nothing was destroyed on either key. Run the command again, with one key at hand."},
+	{client.ErrNotTouched, exitNoTouch, "Nothing was destroyed. Run the command again, and touch the key when it blinks."},
+	{client.ErrNotReset, exitVerify, "Its credentials may be gone or not; 'fidokey info' shows what it says."},
+	{client.ErrWouldRefuse, exitRefused, "Nothing was sent to the key."},
+	{ctap2.ErrFPDatabaseFull, exitRefused, "The key has no room for another finger. Remove one first: fidokey fingerprints list"},
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
@@ -133,6 +141,7 @@ var hints = []struct {
 	{client.ErrNoLargeBlobKey, exitRefused, "Room for a large blob is made when a credential is registered."},
 	{client.ErrLargeBlobsCorrupt, exitFailure, "Nothing in it can be read any more. 'fidokey blobs repair' empties it."},
 	{ctap2.ErrLargeBlobStorageFull, exitRefused, "'fidokey blobs list' shows what is stored; 'fidokey blobs collect' removes what is left of credentials that were deleted."},
+	{u2f.ErrConditionsNotSatisfied, exitNoTouch, "Touch the key and send the command again: with U2F a key does not wait for a touch."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
@@ -165,7 +174,8 @@ func classify(err error) (code int, hint string) {
 		}
 	}
 	var refused *ctap2.Error
-	if errors.As(err, &refused) {
+	var refusedU2F u2f.StatusWord
+	if errors.As(err, &refused) || errors.As(err, &refusedU2F) {
 		return exitRefused, ""
 	}
 	return exitFailure, ""

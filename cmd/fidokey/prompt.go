@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -89,12 +90,11 @@ func readLine(r io.Reader) ([]byte, error) {
 // the command has no flags for is nil.
 func (e *env) prompt(current, next *pinSource) client.Prompt {
 	p := client.Prompt{
-		Touch: func(t client.Touch) {
-			e.wait("Touch your security key...", eventTouch, map[string]any{"command": t.Command.String()})
-		},
+		Touch: e.askTouch,
 		Sample: func(s ctap2.SampleStatus, remaining uint) {
 			e.wait(sampleInWords(s, remaining), eventSample, map[string]any{"status": s.String(), "remaining": remaining})
 		},
+		Replug: e.askReplug,
 	}
 	if current != nil {
 		p.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
@@ -111,8 +111,11 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 			if next.given() {
 				return next.read(e)
 			}
+			if r.Complexity {
+				e.note("%s", complexityInWords(r.PolicyURL))
+			}
 			e.live.stop()
-			return typeTwice(ctx, fmt.Sprintf("New PIN (at least %d characters): ", r.MinLength))
+			return typeTwice(ctx, fmt.Sprintf("New PIN (%s): ", lengthInWords(r.MinLength, r.MaxLength)))
 		}
 	}
 	return p
@@ -158,14 +161,70 @@ func (h *heldPIN) hold(prompt client.Prompt) client.Prompt {
 
 func (h *heldPIN) forget() { clear(h.entered) }
 
+// askTouch says that the key waits for a touch.
+func (e *env) askTouch(t client.Touch) {
+	fields := map[string]any{"command": t.Command.String()}
+	words := "Touch your security key..."
+	var end time.Time
+	if t.Command == ctap2.CommandReset {
+		words, end = "Touch your security key to reset it...", e.deadline()
+	}
+	switch {
+	case t.Long:
+		fields["long"] = true
+		words = "Touch your security key, and leave the finger there for five seconds..."
+	case t.Command == ctap2.CommandClientPIN:
+		words = "Lay a finger that the key knows on the sensor..."
+	case t.Command == ctap2.CommandBioEnrollment || t.Command == ctap2.CommandBioEnrollmentPreview:
+		if e.live.sampled() && !e.events() {
+			return // what is to be done next has been said with the sample
+		}
+		words = "Lay the finger on the sensor..."
+	}
+	e.waitUntil(end, words, eventTouch, fields)
+}
+
+// deadline is when a command that begins now has taken too long.
+func (e *env) deadline() time.Time { return time.Now().Add(e.global.timeout) }
+
+// askReplug says what is to be done with the plug, for a reset.
+func (e *env) askReplug(r client.Replug) {
+	if r == client.PlugIn {
+		e.waitUntil(e.deadline(), "Plug it in again, and touch it as soon as it blinks...", eventReinsert, map[string]any{"stage": "insert"})
+		return
+	}
+	e.waitUntil(e.deadline(), "Unplug your security key...", eventReinsert, map[string]any{"stage": "remove"})
+}
+
 func sampleInWords(s ctap2.SampleStatus, remaining uint) string {
 	switch {
+	case s == ctap2.SampleExists:
+		return "The key knows this finger already; lay another one on the sensor..."
+	case s != ctap2.SampleGood && remaining == 0:
+		return fmt.Sprintf("The sensor says: %v.", s)
 	case s != ctap2.SampleGood:
-		return fmt.Sprintf("Once more, please: %v.", s)
+		return fmt.Sprintf("Once more, please: %v (%d more)...", s, remaining)
 	case remaining == 0:
 		return "The finger is known."
 	}
-	return fmt.Sprintf("Lay the same finger on the sensor again, %d more times...", remaining)
+	return fmt.Sprintf("Lift the finger and lay it on the sensor again (%d more)...", remaining)
+}
+
+// lengthInWords is how long a PIN must be.
+func lengthInWords(least, most uint) string {
+	if most == 0 {
+		return fmt.Sprintf("at least %d characters, at most %d bytes", least, ctap2.MaxPINBytes)
+	}
+	return fmt.Sprintf("%d to %d characters", least, most)
+}
+
+// complexityInWords tells of rules that only the key knows.
+func complexityInWords(url string) string {
+	s := "This key refuses PINs that are too simple, such as 123456 and 111111."
+	if url != "" {
+		s += " Its maker has the rules at " + url
+	}
+	return s
 }
 
 // typeTwice asks for a new PIN on the terminal, twice.

@@ -34,8 +34,8 @@ func (r *relyingParty) addFlags(cmd *cobra.Command, credential string) {
 
 // check refuses what no browser would send, before anything reaches the key.
 func (r *relyingParty) check() error {
-	if r.id == "" || strings.ContainsAny(r.id, "/: ") || r.id != strings.ToLower(r.id) {
-		return usageError{fmt.Errorf("--rp %q is not an RP ID: it is a host name in lower case, as in login.microsoft.com", r.id)}
+	if err := checkRPID(r.id); err != nil {
+		return err
 	}
 	if r.origin == "" {
 		r.origin = "https://" + r.id
@@ -46,6 +46,14 @@ func (r *relyingParty) check() error {
 	}
 	if host := u.Hostname(); host != r.id && !strings.HasSuffix(host, "."+r.id) {
 		return usageError{fmt.Errorf("--origin %s may not use the RP ID %s: it must be the origin's host or a suffix of it", r.origin, r.id)}
+	}
+	return nil
+}
+
+// checkRPID is for the flag --rp.
+func checkRPID(id string) error {
+	if id == "" || strings.ContainsAny(id, "/: ") || id != strings.ToLower(id) {
+		return usageError{fmt.Errorf("--rp %q is not an RP ID: it is a host name in lower case, as in login.microsoft.com", id)}
 	}
 	return nil
 }

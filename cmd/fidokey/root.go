@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -12,15 +13,16 @@ import (
 )
 
 type globalOptions struct {
-	device         string
-	backend        string
-	timeout        time.Duration
-	simulatorState string
-	simulatorTouch string
-	json           bool
-	spendLastTries bool
-	events         string
-	trace          string
+	device           string
+	backend          string
+	timeout          time.Duration
+	simulatorProfile string
+	simulatorState   string
+	simulatorTouch   string
+	json             bool
+	spendLastTries   bool
+	events           string
+	trace            string
 }
 
 func newRootCmd(e *env) *cobra.Command {
@@ -38,7 +40,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			e.command = strings.TrimPrefix(cmd.CommandPath(), "fidokey ")
+			e.command = cmp.Or(cmd.Annotations[commandOf], strings.TrimPrefix(cmd.CommandPath(), "fidokey "))
 			if e.global.events != "" && e.global.events != "jsonl" {
 				return fmt.Errorf("--events %q: there is jsonl only", e.global.events)
 			}
@@ -51,6 +53,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
+	root.SetFlagErrorFunc(flagError)
 	g, flags := &e.global, root.PersistentFlags()
 	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
@@ -59,6 +62,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.StringVar(&g.events, "events", "", "jsonl: write what happens meanwhile to standard error as lines of JSON")
 	flags.StringVar(&g.trace, "trace", "", "write every exchange with the key, without secrets, to a new file: see 'fidokey trace'")
 	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
+	flags.StringVar(&g.simulatorProfile, "simulator-profile", "default", "the key that '--device simulator' plays: "+profileHelp)
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
 	root.AddCommand(
@@ -67,6 +71,8 @@ to the terminal. A PIN is never taken from the command line itself.
 		newCredentialsCmd(e),
 		newBlobsCmd(e), newSecretCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
+		newFingerprintsCmd(e), newConfigCmd(e), newAccessCmd(e), newResetCmd(e),
+		newSelectCmd(e), newWinkCmd(e), newU2FCmd(e),
 	)
 	noteStart(e, root)
 	return root

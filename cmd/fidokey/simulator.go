@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	inMemory  = ":memory:"
-	touchHelp = "auto, never, decline, long, or a time in milliseconds"
+	inMemory    = ":memory:"
+	touchHelp   = "auto, never, decline, long, or a time in milliseconds"
+	profileHelp = "a name from 'fidokey simulator profiles', or a file"
 )
 
 // openSimulator starts the simulator in this process, behind the same reports as
@@ -24,11 +25,13 @@ func (e *env) openSimulator(ctx context.Context, prompt client.Prompt) (*openedK
 	if err != nil {
 		return nil, err
 	}
-	clock := simulator.NewVirtualClock()
-	authenticator, path, err := newSimulator(e.global.simulatorState, simulator.Config{
-		Clock:    clock,
-		Presence: simulator.NewTouchPlan(clock, touch).Presence,
-	})
+	profile, err := simulator.LoadProfile(e.global.simulatorProfile)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	config := simulator.Config{Profile: profile}
+	newSteering(touch).apply(&config)
+	authenticator, path, err := newSimulator(e.global.simulatorState, config)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +41,32 @@ func (e *env) openSimulator(ctx context.Context, prompt client.Prompt) (*openedK
 		return nil, errors.Join(err, door.Close(), authenticator.Close())
 	}
 	key.afterClose = append(key.afterClose, door.Close, authenticator.Close)
+	key.slot = simulatorSlot{authenticator}
 	return key, nil
+}
+
+// A steering is the person and the clock of a simulated key, which the control
+// interface reaches too.
+type steering struct {
+	clock  *simulator.VirtualClock
+	touch  *simulator.TouchPlan
+	finger *simulator.FingerPlan
+}
+
+// newSteering has a person touch the key, and lay a finger on its sensor, in the
+// same way.
+func newSteering(touch simulator.Touch) steering {
+	s := steering{clock: simulator.NewVirtualClock()}
+	s.touch = simulator.NewTouchPlan(s.clock, touch)
+	s.finger = simulator.NewFingerPlan(s.clock, touch.After)
+	if touch.Action == simulator.TouchKey || touch.Action == simulator.TouchLong {
+		s.finger.Set(&simulator.Sample{Finger: simulator.DefaultFinger})
+	}
+	return s
+}
+
+func (s steering) apply(c *simulator.Config) {
+	c.Clock, c.Presence, c.Finger = s.clock, s.touch.Presence, s.finger.Finger
 }
 
 // newSimulator returns a simulated key whose state is in the given file, or where

@@ -62,7 +62,7 @@ alone means ` + udpDefault + `.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSimulator(cmd.Context(), e, o) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.profile, "profile", "default", "the key to play: a name from 'fidokey simulator profiles', or a file")
+	flags.StringVar(&o.profile, "profile", "default", "the key to play: "+profileHelp)
 	flags.StringVar(&o.state, "state", "", "the key's state: a file, or ':memory:' (default: as --simulator-state)")
 	flags.StringVar(&o.seed, "seed", "", "hexadecimal digits that fix every key, ID and nonce: for tests, where runs must be the same")
 	flags.StringVar(&o.touch, "touch", "auto", "how the key is touched: "+touchHelp)
@@ -109,13 +109,6 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 	return serveAll(ctx, doors)
 }
 
-// A steering is what the control interface reaches besides the key.
-type steering struct {
-	clock  *simulator.VirtualClock
-	touch  *simulator.TouchPlan
-	finger *simulator.FingerPlan
-}
-
 // config is the key's world but for its storage.
 func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err error) {
 	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" {
@@ -147,13 +140,8 @@ func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err erro
 	if o.uhid {
 		c.MaxMsgSize = uhidMaxMsgSize
 	}
-	s.clock = simulator.NewVirtualClock()
-	s.touch = simulator.NewTouchPlan(s.clock, touch)
-	s.finger = simulator.NewFingerPlan(s.clock, touch.After)
-	if touch.Action == simulator.TouchKey || touch.Action == simulator.TouchLong {
-		s.finger.Set(&simulator.Sample{Finger: simulator.DefaultFinger})
-	}
-	c.Clock, c.Presence, c.Finger = s.clock, s.touch.Presence, s.finger.Finger
+	s = newSteering(touch)
+	s.apply(&c)
 	return c, s, nil
 }
 
