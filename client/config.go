@@ -15,8 +15,18 @@ import (
 // the key refuses them. Nothing was sent.
 var ErrWouldRefuse = errors.New("the key would refuse it")
 
-// unsupported says what a key cannot do; it is a transport.ErrUnsupported.
-func unsupported(what string) error { return fmt.Errorf("%s: %w", what, transport.ErrUnsupported) }
+// ErrKeyCannot is wrapped by errors about what getInfo does not list. It is a
+// transport.ErrUnsupported. Nothing was sent.
+var ErrKeyCannot error = keyCannot{}
+
+type keyCannot struct{}
+
+func (keyCannot) Error() string { return "not supported by this key" }
+
+func (keyCannot) Is(target error) bool { return target == transport.ErrUnsupported }
+
+// unsupported says what a key cannot do.
+func unsupported(what string) error { return fmt.Errorf("%s: %w", what, ErrKeyCannot) }
 
 // MinPINLength is what authenticatorConfig can demand of PINs. The zero value of
 // a field leaves things as they are.

@@ -132,6 +132,7 @@ var hints = []struct {
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{client.ErrKeyCannot, exitRefused, ""},
 	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user."},
 	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
 	{client.ErrNoCredentialManagement, exitRefused, ""},
