@@ -10,6 +10,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
 )
 
@@ -45,7 +46,8 @@ func (d deviceInfo) name() string {
 type openedKey struct {
 	*client.Key
 	device     deviceInfo
-	afterClose func() error // closes what the key stood on; may be nil
+	dev        transport.Device // below the Key
+	afterClose func() error     // closes what the key stood on; may be nil
 }
 
 func (k *openedKey) Close() error {
@@ -249,7 +251,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}
-	return &openedKey{Key: client.New(dev, options), device: d}, nil
+	return &openedKey{Key: client.New(dev, options), device: d, dev: dev}, nil
 }
 
 // socketDialer returns how to open a software key that is named as
