@@ -11,6 +11,7 @@ import (
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/transport"
+	"github.com/fidokey/fidokey/u2f"
 )
 
 // The exit codes, which scripts rely on.
@@ -123,6 +124,7 @@ var hints = []struct {
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{u2f.ErrConditionsNotSatisfied, exitNoTouch, "Touch the key and send the command again: with U2F a key does not wait for a touch."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
@@ -155,7 +157,8 @@ func classify(err error) (code int, hint string) {
 		}
 	}
 	var refused *ctap2.Error
-	if errors.As(err, &refused) {
+	var refusedU2F u2f.StatusWord
+	if errors.As(err, &refused) || errors.As(err, &refusedU2F) {
 		return exitRefused, ""
 	}
 	return exitFailure, ""
