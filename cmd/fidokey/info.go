@@ -38,6 +38,7 @@ scripts that search them.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e, format) },
 	}
 	cmd.Flags().StringVar(&format, "format", "", "fido2-token: the lines of 'fido2-token -I'")
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{formatFido2Token}, cobra.ShellCompDirectiveNoFileComp))
 	addAllFlag(e, cmd)
 	return cmd
 }

@@ -50,8 +50,9 @@ himself (0x40 to 0xbf).`,
   fidokey raw 0x0a a10101 --json
   fidokey raw --u2f 00030000000000
   fidokey raw --ping 1024`,
-		Args: cobra.MaximumNArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runRaw(cmd.Context(), e, o, args) },
+		Args:              cobra.MaximumNArgs(2),
+		ValidArgsFunction: completeCommand,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runRaw(cmd.Context(), e, o, args) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.in, "in", "", "read the parameters, or the APDU, from a file; '-' is standard input")
@@ -222,6 +223,17 @@ func parseCommand(name string) (ctap2.Command, error) {
 		}
 	}
 	return 0, fmt.Errorf("%q is no command: give a name as getInfo, or a number as 0x04", name)
+}
+
+// completeCommand offers the names of commands to the shell.
+func completeCommand(_ *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
+	for n := range 256 {
+		name, ok := strings.CutPrefix(ctap2.Command(n).String(), "authenticator")
+		if ok && len(args) == 0 && !strings.Contains(name, " ") {
+			names = append(names, strings.ToLower(name[:1])+name[1:])
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
 func ctapCommand(command ctap2.Command, params []byte) *rawCommand {

@@ -62,8 +62,9 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
-		newRawCmd(e),
+		newRawCmd(e), newManCmd(e),
 	)
+	addCompletion(e, root)
 	noteStart(e, root)
 	return root
 }
