@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode"
@@ -106,6 +107,9 @@ func (e *env) hidPlace(d hid.Info) place {
 	device := describe(d)
 	return place{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 		port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
+		}
 		if err != nil {
 			return nil, err
 		}

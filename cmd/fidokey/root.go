@@ -62,7 +62,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
-		newRawCmd(e), newManCmd(e),
+		newRawCmd(e), newManCmd(e), newDoctorCmd(e),
 	)
 	addCompletion(e, root)
 	noteStart(e, root)
