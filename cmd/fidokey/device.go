@@ -107,14 +107,20 @@ func (e *env) hidPlace(d hid.Info) place {
 	device := describe(d)
 	return place{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 		port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
-		}
 		if err != nil {
-			return nil, err
+			return nil, sentToDoctor(err)
 		}
 		return e.openPort(ctx, port, device, prompt)
 	}}
+}
+
+// sentToDoctor adds to the error of a device that this user may not open who can
+// say more.
+func sentToDoctor(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
+	}
+	return err
 }
 
 // openKey opens the key that --device names, or the only one that is plugged in.
