@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"sync"
+	"time"
 )
 
 //go:embed aaguids.json
@@ -38,3 +39,6 @@ func Lookup(aaguid string) (Model, bool) {
 
 // Count returns how many models are known.
 func Count() int { return len(models()) }
+
+// Date is the day of the newest source of the names; see README.md.
+func Date() time.Time { return time.Date(2026, time.October, 6, 0, 0, 0, 0, time.UTC) }

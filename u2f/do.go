@@ -71,7 +71,7 @@ func exchange(ctx context.Context, key Messenger, apdu []byte) ([]byte, error) {
 	if n < 0 {
 		return nil, fmt.Errorf("%w: %d bytes, without a status word", ErrMalformed, len(answer))
 	}
-	if sw := StatusWord(binary.BigEndian.Uint16(answer[n:])); sw != statusNoError {
+	if sw := StatusWord(binary.BigEndian.Uint16(answer[n:])); sw != NoError {
 		return nil, sw
 	}
 	return answer[:n:n], nil

@@ -20,10 +20,11 @@ const (
 	ErrOther             StatusWord = 0x6f00
 )
 
-const statusNoError StatusWord = 0x9000
+// NoError is the one StatusWord that is never returned as an error.
+const NoError StatusWord = 0x9000
 
 var statusWordNames = map[StatusWord]string{
-	statusNoError:             "SW_NO_ERROR",
+	NoError:                   "SW_NO_ERROR",
 	ErrWrongLength:            "SW_WRONG_LENGTH",
 	ErrConditionsNotSatisfied: "SW_CONDITIONS_NOT_SATISFIED",
 	ErrCommandNotAllowed:      "SW_COMMAND_NOT_ALLOWED",

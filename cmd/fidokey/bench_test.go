@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
@@ -86,3 +88,44 @@ func benchmarkCommand[R any](b *testing.B, dev transport.Device, name string, re
 }
 
 func perSecond(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s") }
+
+// BenchmarkStart is what the program itself costs: CPU time of its process, user
+// and system, from start to end. "nothing" is a Go program that does nothing.
+func BenchmarkStart(b *testing.B) {
+	dir := b.TempDir()
+	build := func(name, pkg string) string {
+		b.Helper()
+		program := filepath.Join(dir, name)
+		if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, out)
+		}
+		return program
+	}
+	source := filepath.Join(dir, "nothing.go")
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	nothing, fidokey := build("nothing", source), build("fidokey", ".")
+	state := filepath.Join(dir, "key.db")
+	for _, start := range []struct {
+		name string
+		args []string
+	}{
+		{"nothing", []string{nothing}},
+		{"help", []string{fidokey, "--help"}},
+		{"info", []string{fidokey, "info", "--device", simulatorName, "--simulator-state", inMemory}},
+		{"info of a file", []string{fidokey, "info", "--device", simulatorName, "--simulator-state", state}},
+	} {
+		b.Run(start.name, func(b *testing.B) {
+			var cpu time.Duration
+			for b.Loop() {
+				cmd := exec.Command(start.args[0], start.args[1:]...)
+				if err := cmd.Run(); err != nil {
+					b.Fatal(err)
+				}
+				cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+			}
+			b.ReportMetric(float64(cpu.Microseconds())/1000/float64(b.N), "cpu-ms/op")
+		})
+	}
+}

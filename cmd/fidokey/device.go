@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"unicode"
@@ -46,9 +47,9 @@ func (d deviceInfo) name() string {
 type openedKey struct {
 	*client.Key
 	device     deviceInfo
-	dev        *hid.Device    // that the key was opened on; nil for a recording
-	slot       client.Slot    // where it is plugged in; nil if that is not known
-	afterClose []func() error // closes what the key stood on
+	dev        transport.Device // below the Key
+	slot       client.Slot      // where it is plugged in; nil if that is not known
+	afterClose []func() error   // closes what the key stood on
 }
 
 func (k *openedKey) Close() error {
@@ -94,7 +95,7 @@ func (e *env) places() ([]place, error) {
 			}
 			key, err := e.openPort(ctx, port, device, prompt)
 			if err == nil {
-				key.slot = &socketSlot{dial: dial, dev: key.dev}
+				key.slot = &socketSlot{dial: dial, dev: key.dev.(pinger)}
 			}
 			return key, err
 		}}}, nil
@@ -122,10 +123,19 @@ func (e *env) hidPlace(d hid.Info) place {
 	return place{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 		port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
 		if err != nil {
-			return nil, err
+			return nil, sentToDoctor(err)
 		}
 		return e.openPort(ctx, port, device, prompt)
 	}}
+}
+
+// sentToDoctor adds to the error of a device that this user may not open who can
+// say more.
+func sentToDoctor(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
+	}
+	return err
 }
 
 // openKey opens the key that --device names, or the only one that is plugged in.
@@ -266,7 +276,6 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
-	key.dev = dev
 	return key, nil
 }
 
@@ -276,7 +285,7 @@ func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt) (
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}
-	key := &openedKey{device: d}
+	key := &openedKey{device: d, dev: dev}
 	if e.global.trace != "" {
 		w, finish, err := e.startTrace(d)
 		if err != nil {

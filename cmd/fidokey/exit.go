@@ -159,7 +159,10 @@ func classify(err error) (code int, hint string) {
 	var noKey noKeyError
 	var verify verifyError
 	var safety safetyError
+	var problems problemsError
 	switch {
+	case errors.As(err, &problems):
+		return problems.code, ""
 	case errors.As(err, &safety):
 		return exitSafety, ""
 	case errors.As(err, &usage):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,6 +18,7 @@ import (
 )
 
 func newInfoCmd(e *env) *cobra.Command {
+	var format string
 	cmd := &cobra.Command{
 		Use:   "info",
 		Short: "Show what a key is and what it can do",
@@ -25,10 +27,18 @@ extensions, options, algorithms, PIN, limits and transports.
 
 The result of --json has the member names of authenticatorGetInfo in FIDO metadata
 statements, and name and pinRetries besides. Byte strings are hexadecimal. Members
-that are not known to this version are under "unknown", by their number.`,
+that are not known to this version are under "unknown", by their number.
+
+--format fido2-token prints the lines of libfido2's 'fido2-token -I' instead, for
+scripts that search them.`,
+		Example: `  fidokey info
+  fidokey info --all --json
+  fidokey info --format fido2-token | grep '^pin retries: '`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e, format) },
 	}
+	cmd.Flags().StringVar(&format, "format", "", "fido2-token: the lines of 'fido2-token -I'")
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{formatFido2Token}, cobra.ShellCompDirectiveNoFileComp))
 	addAllFlag(e, cmd)
 	return cmd
 }
@@ -45,7 +55,15 @@ type infoReport struct {
 	state  client.PINState
 }
 
-func runInfo(ctx context.Context, e *env) error {
+func runInfo(ctx context.Context, e *env, format string) error {
+	switch {
+	case format == formatFido2Token && e.global.json:
+		return usageError{errors.New("--json and --format exclude each other")}
+	case format == formatFido2Token:
+		return e.onKeys(ctx, client.Prompt{}, e.fido2Token)
+	case format != "":
+		return usageError{fmt.Errorf("--format %q: there is %s only", format, formatFido2Token)}
+	}
 	return e.onKeys(ctx, client.Prompt{}, e.info)
 }
 

@@ -73,7 +73,9 @@ to the terminal. A PIN is never taken from the command line itself.
 		newSimulatorCmd(e), newVersionCmd(e),
 		newFingerprintsCmd(e), newConfigCmd(e), newAccessCmd(e), newResetCmd(e),
 		newSelectCmd(e), newWinkCmd(e), newU2FCmd(e),
+		newRawCmd(e), newManCmd(e), newDoctorCmd(e),
 	)
+	addCompletion(e, root)
 	noteStart(e, root)
 	return root
 }

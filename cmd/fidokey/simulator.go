@@ -121,6 +121,6 @@ touches itself: it is a test instrument, not a safe place for secrets.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulatorRunCmd(e), newSimulatorProfilesCmd(e), newSimulatorProfileCmd(e))
+	cmd.AddCommand(newSimulatorRunCmd(e), newSimulatorProfilesCmd(e), newSimulatorProfileCmd(e), newSimulatorControlCmd(e))
 	return cmd
 }

@@ -45,7 +45,7 @@ const (
 // when the socket answers again.
 type socketSlot struct {
 	dial func() (hid.Port, error)
-	dev  *hid.Device
+	dev  pinger
 }
 
 func (s *socketSlot) Removed(ctx context.Context) error {

@@ -60,7 +60,7 @@ func (hidapi) open(path string) (Port, error) {
 		}
 		device, err := found.Open()
 		if err != nil {
-			return nil, fmt.Errorf("open key: %s: %w: %s", path, err, openRemedy[runtime.GOOS])
+			return nil, fmt.Errorf("open key: %s: %w: %s", path, notPermitted(err), openRemedy[runtime.GOOS])
 		}
 		return &hidapiPort{device: device, in: in, out: out}, nil
 	}

@@ -96,17 +96,23 @@ func (a authentication) forFido2Assert(t *testing.T, rpID string) string {
 func TestFidokeyListAndInfo(t *testing.T) {
 	k := plug(t, "auto")
 	wantLines(t, run(t, "", fidokey, "list"), k.node, "fidokey simulator")
-	keys := parse[[]struct{ Device struct{ Path string } }](t, run(t, "", fidokey, "list", "--json"))
-	if len(keys) != 1 || keys[0].Device.Path != k.node {
+	list := parse[struct {
+		Result struct {
+			Keys []struct{ Device struct{ Path string } }
+		}
+	}](t, run(t, "", fidokey, "list", "--json"))
+	if keys := list.Result.Keys; len(keys) != 1 || keys[0].Device.Path != k.node {
 		t.Errorf("list --json: %+v", keys)
 	}
 	wantLines(t, run(t, "", fidokey, "info"), k.node, "FIDO_2_0", "not set")
 	info := parse[struct {
-		Versions   []string
-		MaxMsgSize int
-		PINRetries *int
-		Options    map[string]bool
-	}](t, run(t, "", fidokey, "info", "--json"))
+		Result struct {
+			Versions   []string
+			MaxMsgSize int
+			PINRetries *int
+			Options    map[string]bool
+		}
+	}](t, run(t, "", fidokey, "info", "--json")).Result
 	if info.MaxMsgSize != 1200 || len(info.Versions) == 0 || !info.Options["rk"] {
 		t.Errorf("info --json: %+v", info)
 	}
@@ -118,8 +124,10 @@ func TestFidokeyAsPlainUser(t *testing.T) {
 	nobody := func(args ...string) (string, error) {
 		return try(t, "", "setpriv", append([]string{"--reuid", "65534", "--regid", "65534", "--clear-groups", fidokey}, args...)...)
 	}
-	if _, err := nobody("info"); err == nil || !strings.Contains(err.Error(), "permission denied") {
-		t.Errorf("info without rights: %v", err)
+	for command, says := range map[string]string{"info": "permission denied", "doctor": `TAG+="uaccess"`} {
+		if _, err := nobody(command); exitStatus(err) != 9 || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s without rights, exit status %d, want 9 and %q: %v", command, exitStatus(err), says, err)
+		}
 	}
 	if err := os.Chmod(k.node, 0o666); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -204,5 +205,29 @@ func TestFido2Declined(t *testing.T) {
 	_, err := try(t, credParam("example.com", "alice"), "fido2-cred", "-M", k.node)
 	if err == nil || !strings.Contains(fmt.Sprint(err), "FIDO_ERR_OPERATION_DENIED") {
 		t.Errorf("fido2-cred -M: %v", err)
+	}
+}
+
+// TestInfoAsFido2Token compares what "fidokey info --format fido2-token" prints
+// with what fido2-token does, line by line: those that both have are the same and
+// in the same order, and fido2-token has none besides.
+func TestInfoAsFido2Token(t *testing.T) {
+	for _, profile := range []string{"default", "ctap-2.0", "ctap-2.3", "u2f"} {
+		t.Run(profile, func(t *testing.T) {
+			k := plugProfile(t, profile)
+			theirs := lines(run(t, "", "fido2-token", "-I", k.node))
+			named := map[string]bool{}
+			for _, line := range theirs {
+				name, _, _ := strings.Cut(line, ":")
+				named[name] = true
+			}
+			ours := slices.DeleteFunc(lines(run(t, "", fidokey, "info", "--format", "fido2-token")), func(line string) bool {
+				name, _, _ := strings.Cut(line, ":")
+				return !named[name] // a later version of fido2-token has it
+			})
+			if !slices.Equal(ours, theirs) {
+				t.Errorf("fidokey:\n%s\nfido2-token:\n%s", strings.Join(ours, "\n"), strings.Join(theirs, "\n"))
+			}
+		})
 	}
 }

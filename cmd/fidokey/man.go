@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/cobra/doc"
+
+	"github.com/fidokey/fidokey/metadata"
+)
+
+func newManCmd(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "man DIR",
+		Short: "Write the manual pages into a folder",
+		Long: `Write a manual page for each command into a folder, which is made if it is not
+there. The same build writes the same pages; $SOURCE_DATE_EPOCH sets their date.`,
+		Example: `  fidokey man man1 && man ./man1/fidokey-pin-set.1
+  sudo fidokey man /usr/local/share/man/man1`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return runMan(e, cmd.Root(), args[0]) },
+	}
+}
+
+// manReport is the answer of "man".
+type manReport struct {
+	Folder string   `json:"folder"`
+	Pages  []string `json:"pages"` // file names
+}
+
+func (r manReport) print(w *printer) {
+	w.printf("%d manual pages are in %s.", len(r.Pages), r.Folder)
+}
+
+func runMan(e *env, root *cobra.Command, folder string) error {
+	date := builtAt()
+	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" {
+		seconds, err := strconv.ParseInt(epoch, 10, 64)
+		if err != nil {
+			return usageError{fmt.Errorf("SOURCE_DATE_EPOCH %q: must be seconds since 1970", epoch)}
+		}
+		date = time.Unix(seconds, 0).UTC()
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	root.DisableAutoGenTag = true // it has the time of the run
+	forManual(root)
+	header := &doc.GenManHeader{Section: "1", Date: &date, Source: "fidokey " + version(), Manual: "fidokey"}
+	if err := doc.GenManTree(root, header, folder); err != nil {
+		return err
+	}
+	return e.say(nil, manReport{folder, manPages(root)})
+}
+
+// manPages returns the names of the files that there are for a command and those
+// below it.
+func manPages(cmd *cobra.Command) []string {
+	pages := []string{strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"}
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() && !child.IsAdditionalHelpTopicCommand() {
+			pages = append(pages, manPages(child)...)
+		}
+	}
+	slices.Sort(pages)
+	return pages
+}
+
+// forManual makes the indented lines of the help texts, which become Markdown on
+// their way to the pages, stay lines of their own.
+func forManual(cmd *cobra.Command) {
+	var lines []string
+	indented := false
+	for line := range strings.SplitSeq(cmd.Long, "\n") {
+		now := strings.HasPrefix(line, "  ")
+		if now && !indented {
+			lines = append(lines, "")
+		}
+		if now {
+			line = "    " + line
+		}
+		lines, indented = append(lines, line), now
+	}
+	cmd.Long = strings.Join(lines, "\n")
+	for _, child := range cmd.Commands() {
+		forManual(child)
+	}
+}
+
+// builtAt is when the commit was made that the program was built from, or the day
+// of what is embedded: the program is not older than that.
+func builtAt() time.Time {
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+				return t.UTC()
+			}
+		}
+	}
+	return metadata.Date()
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/fidokey/fidokey/metadata"
+)
+
+// TestInitAllocates: what packages do before main costs little. It is counted in
+// bytes, for time is another on each machine; a table that is decoded there shows.
+func TestInitAllocates(t *testing.T) {
+	const (
+		ours = 8 << 10 // bytes, each package of the project
+		all  = 1 << 20 // bytes, together
+	)
+	cmd := exec.Command("fidokey", "version")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var trace bytes.Buffer
+	cmd.Stderr = &trace
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	total, seen := 0, 0
+	for _, line := range regexp.MustCompile(`(?m)^init (\S+) .* (\d+) bytes, \d+ allocs$`).FindAllStringSubmatch(trace.String(), -1) {
+		if strings.HasPrefix(line[1], "github.com/santhosh-tekuri/") {
+			continue // of the tests
+		}
+		allocated, err := strconv.Atoi(line[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += allocated
+		if !strings.HasPrefix(line[1], "github.com/fidokey/") {
+			continue
+		}
+		seen++
+		if allocated > ours {
+			t.Errorf("%s allocates %d bytes before main, more than %d", line[1], allocated, ours)
+		}
+	}
+	if seen == 0 || total > all {
+		t.Errorf("%d packages of ours; all allocate %d bytes before main, at most %d:\n%s", seen, total, all, &trace)
+	}
+}
+
+// TestTablesStayEncoded: the table of model names is decoded by the first who asks
+// for a name, which neither --help nor version does. It runs in a process of its
+// own, where nobody has asked before.
+func TestTablesStayEncoded(t *testing.T) {
+	if os.Getenv("FIDOKEY_FRESH") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), "FIDOKEY_FRESH=1")
+		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	for _, args := range [][]string{{"--help"}, {"info", "--help"}, {"version"}} {
+		root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+		root.SetArgs(args)
+		if err := root.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	allocated := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	before := allocated()
+	models := metadata.Count()
+	first := allocated() - before
+	if least := uint64(models) * 32; first < least {
+		t.Errorf("the first question for a name allocates %d bytes, less than %d: the table was decoded already", first, least)
+	}
+	before = allocated()
+	metadata.Count()
+	if again := allocated() - before; again > first/4 {
+		t.Errorf("the second question allocates %d bytes, the first %d: the table is decoded each time", again, first)
+	}
+}
