@@ -46,14 +46,17 @@ func (e *env) wait(words, event string, fields map[string]any) {
 		return
 	}
 	l.last = words
-	if !e.liveTerminal() {
+	if !e.liveTerminal() || !e.fitsLine(words) {
+		l.end()
 		fmt.Fprintln(e.stderr, words)
 		return
 	}
 	if l.spinner == nil {
 		l.spinner = spinner.New(spinner.CharSets[11], 100*time.Millisecond, spinner.WithWriterFile(e.stderr.(*os.File)), spinner.WithHiddenCursor(false))
 	}
+	l.spinner.Lock()
 	l.spinner.Suffix = " " + words
+	l.spinner.Unlock()
 	l.spinner.Start()
 }
 
@@ -62,9 +65,23 @@ func (l *live) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.spinner != nil {
+		l.last = "" // the line is gone; whoever waits again must be told again
+	}
+	l.end()
+}
+
+func (l *live) end() {
+	if l.spinner != nil {
 		l.spinner.Stop()
 		l.spinner = nil
 	}
+}
+
+// fitsLine reports whether words fit on a line of the terminal beside the spinner,
+// which takes its own width for five columns. It cannot take back a longer line.
+func (e *env) fitsLine(words string) bool {
+	width, _, err := term.GetSize(int(e.stderr.(*os.File).Fd()))
+	return err != nil || len(words)+5 <= width
 }
 
 // liveTerminal reports whether stderr is a terminal that a line can move on.

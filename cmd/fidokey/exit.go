@@ -35,7 +35,8 @@ const exitCodesHelp = `Exit codes:
   3    no key, not the one asked for, or several and none chosen
   4    the PIN or the user verification was refused: wrong, blocked, missing
   5    the key was not touched in time, or the person declined
-  6    the key refused; the message has its status in hexadecimal
+  6    the key refused, with the status that the message has in hexadecimal, or
+       cannot do it at all
   7    the key's answer does not check out, or a policy says no
   8    not done for safety: few PIN tries are left, or nobody could be asked
   9    the system does not permit it: rights on the device
@@ -125,6 +126,10 @@ var hints = []struct {
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
+	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user. Register with --no-discoverable, sign in with --credential FILE, and ask for no user verification."},
+	{client.ErrNoDiscoverable, exitRefused, "Nothing was made. --no-discoverable makes a credential that the relying party keeps."},
+	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
+	{client.ErrNoLargeBlob, exitRefused, ""},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},

@@ -61,6 +61,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
 	root.AddCommand(
 		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
+		newVerifyCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
 	)
 	noteStart(e, root)
