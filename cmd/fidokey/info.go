@@ -26,8 +26,9 @@ extensions, options, algorithms, PIN, limits and transports.
 The result of --json has the member names of authenticatorGetInfo in FIDO metadata
 statements, and name and pinRetries besides. Byte strings are hexadecimal. Members
 that are not known to this version are under "unknown", by their number.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e) },
+		Example: "  fidokey info\n  fidokey info --all --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runInfo(cmd.Context(), e) },
 	}
 	addAllFlag(e, cmd)
 	return cmd

@@ -26,10 +26,11 @@ The tries left are read before each try and shown; no PIN is ever tried twice.`,
 func newPINSetCmd(e *env) *cobra.Command {
 	var source pinSource
 	cmd := &cobra.Command{
-		Use:   "set",
-		Short: "Give a key its first PIN",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
+		Use:     "set",
+		Short:   "Give a key its first PIN",
+		Example: "  fidokey pin set",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
 	}
 	source.addFlags(cmd, "pin", "the PIN to set")
 	// It is the new PIN, too: whoever says so, as for "pin change", is understood.
@@ -53,9 +54,10 @@ func runPINSet(ctx context.Context, e *env, source *pinSource) error {
 func newPINChangeCmd(e *env) *cobra.Command {
 	var current, next pinSource
 	cmd := &cobra.Command{
-		Use:   "change",
-		Short: "Replace the PIN of a key",
-		Args:  cobra.NoArgs,
+		Use:     "change",
+		Short:   "Replace the PIN of a key",
+		Example: "  fidokey pin change\n  fidokey pin change --pin-file old --new-pin-file new",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPINChange(cmd.Context(), e, &current, &next)
 		},
@@ -77,10 +79,11 @@ func runPINChange(ctx context.Context, e *env, current, next *pinSource) error {
 func newPINVerifyCmd(e *env) *cobra.Command {
 	var source pinSource
 	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Try a PIN, once",
-		Long:  "Try a PIN, once. A wrong one costs a try; the right one brings all tries back.",
-		Args:  cobra.NoArgs,
+		Use:     "verify",
+		Short:   "Try a PIN, once",
+		Long:    "Try a PIN, once. A wrong one costs a try; the right one brings all tries back.",
+		Example: "  fidokey pin verify",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPINVerify(cmd.Context(), e, &source)
 		},
@@ -100,10 +103,11 @@ func runPINVerify(ctx context.Context, e *env, source *pinSource) error {
 
 func newPINRetriesCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "retries",
-		Short: "Show how many tries are left; this costs none",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runPINRetries(cmd.Context(), e) },
+		Use:     "retries",
+		Short:   "Show how many tries are left; this costs none",
+		Example: "  fidokey pin retries",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runPINRetries(cmd.Context(), e) },
 	}
 	return cmd
 }

@@ -91,10 +91,11 @@ func (v versionReport) print(w *printer) { w.printf("fidokey %s", v.Version) }
 
 func newVersionCmd(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this program",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: "  fidokey version",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
 	}
 }
 
