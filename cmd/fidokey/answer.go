@@ -169,3 +169,13 @@ type done struct {
 }
 
 func (d done) print(w *printer) { io.WriteString(w, d.Done+"\n") }
+
+// dryDone is done with --dry-run: what would have been.
+type dryDone struct {
+	done
+	DryRun bool `json:"dryRun"`
+}
+
+func dry(format string, args ...any) report {
+	return dryDone{done{"Nothing was done. " + fmt.Sprintf(format, args...)}, true}
+}

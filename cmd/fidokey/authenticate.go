@@ -2,10 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -77,7 +77,7 @@ func (o *authenticateOptions) check(e *env) (err error) {
 	if o.rp.credential != "" {
 		files = append([]string{o.rp.credential}, files...)
 	}
-	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), newFile("response", o.response)); err != nil {
+	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), refuseOld("--response", o.response)); err != nil {
 		return err
 	}
 	if o.appID != "" && len(files) == 0 {
@@ -211,12 +211,7 @@ func (o *authenticateOptions) saveLargeBlob(a *client.Asserted) error {
 	case blob.Blob == nil:
 		return fmt.Errorf("signed in, but %w", client.ErrNoLargeBlob)
 	}
-	f, err := os.OpenFile(o.extensions.readLargeBlob, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(blob.Blob)
-	return errors.Join(err, f.Close())
+	return writeNewFile(o.extensions.readLargeBlob, blob.Blob)
 }
 
 // assertionsReport is the answer of "authenticate".
@@ -231,9 +226,9 @@ type assertionsReport struct {
 // assertionReport is one account.
 type assertionReport struct {
 	*webauthn.AuthenticationResponse
-	UserName    string `json:"userName,omitempty"`
-	DisplayName string `json:"userDisplayName,omitempty"`
-	Checks      checks `json:"checks"`
+	UserName    string    `json:"userName,omitempty"`
+	DisplayName string    `json:"userDisplayName,omitempty"`
+	Checks      judgement `json:"checks"`
 
 	flags   ctap2.Flags
 	counter uint32
@@ -265,7 +260,7 @@ func (r *assertionsReport) printAccounts(w *printer) {
 		if webauthn.Failed(a.Checks) != nil {
 			verdict = "FAIL"
 		}
-		rows = append(rows, []string{fmt.Sprint(i + 1), orDash(a.UserName), orDash(a.DisplayName), orDash(a.Response.UserHandle.String()), a.ID.String(), verdict})
+		rows = append(rows, []string{fmt.Sprint(i + 1), cmp.Or(a.UserName, "-"), cmp.Or(a.DisplayName, "-"), cmp.Or(a.Response.UserHandle.String(), "-"), a.ID.String(), verdict})
 	}
 	w.table([]string{"#", "user", "display name", "user handle", "credential id", "checks"}, rows)
 	for i, a := range r.Assertions {
@@ -289,13 +284,6 @@ func (a *assertionReport) print(w *printer) {
 	w.line("Signature counter", "%d", a.counter)
 	a.outputs.print(w)
 	a.Checks.print(w)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // accountChoice are the flags that take one of several accounts.

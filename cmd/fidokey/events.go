@@ -28,7 +28,6 @@ const (
 // beside them, or as events. The same words are not said twice in a row.
 type live struct {
 	mu      sync.Mutex
-	out     *os.File // nil: words go to the env's stderr
 	last    string
 	spinner *spinner.Spinner
 }

@@ -129,7 +129,6 @@ var hints = []struct {
 	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user. Register with --no-discoverable, sign in with --credential FILE, and ask for no user verification."},
 	{client.ErrNoDiscoverable, exitRefused, "Nothing was made. --no-discoverable makes a credential that the relying party keeps."},
 	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
-	{client.ErrNoLargeBlob, exitRefused, ""},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},

@@ -28,7 +28,7 @@ func newPINSetCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "set",
 		Short:   "Give a key its first PIN",
-		Example: "  fidokey pin set",
+		Example: "  fidokey pin set\n  fidokey pin set --pin-env NEW_PIN",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runPINSet(cmd.Context(), e, &source) },
 	}
@@ -56,7 +56,7 @@ func newPINChangeCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "change",
 		Short:   "Replace the PIN of a key",
-		Example: "  fidokey pin change\n  fidokey pin change --pin-file old --new-pin-file new",
+		Example: "  fidokey pin change\n  fidokey pin change --pin-file old.txt --new-pin-file new.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPINChange(cmd.Context(), e, &current, &next)
@@ -82,7 +82,7 @@ func newPINVerifyCmd(e *env) *cobra.Command {
 		Use:     "verify",
 		Short:   "Try a PIN, once",
 		Long:    "Try a PIN, once. A wrong one costs a try; the right one brings all tries back.",
-		Example: "  fidokey pin verify",
+		Example: "  fidokey pin verify --pin-file pin.txt",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPINVerify(cmd.Context(), e, &source)

@@ -117,7 +117,7 @@ func (o *registerOptions) check(e *env, cmd *cobra.Command) error {
 	if err := o.extensions.check(); err != nil {
 		return err
 	}
-	return newFile("credential", o.rp.credential)
+	return refuseOld("--credential", o.rp.credential)
 }
 
 func (o *registerOptions) checkUser() error {
@@ -227,9 +227,9 @@ func algorithmsOf(parameters []ctap2.CredentialParameters) (algorithms []cose.Al
 // registrationReport is the answer of "register".
 type registrationReport struct {
 	*webauthn.RegistrationResponse
-	Request request  `json:"request"`
-	Checks  checks   `json:"checks"`
-	NotSent []string `json:"notSent,omitempty"` // extensions that the key does not have
+	Request request   `json:"request"`
+	Checks  judgement `json:"checks"`
+	NotSent []string  `json:"notSent,omitempty"` // extensions that the key does not have
 	// EnterpriseAttestation says whether it was given, where it was asked for.
 	EnterpriseAttestation *bool `json:"enterpriseAttestation,omitempty"`
 

@@ -36,8 +36,8 @@ func (r *relyingParty) addFlags(cmd *cobra.Command, credential string) {
 
 // check refuses what no browser would send, before anything reaches the key.
 func (r *relyingParty) check() error {
-	if r.id == "" || strings.ContainsAny(r.id, "/: ") || r.id != strings.ToLower(r.id) {
-		return usageError{fmt.Errorf("--rp %q is not an RP ID: it is a host name in lower case, as in login.microsoft.com", r.id)}
+	if err := checkRPID(r.id); err != nil {
+		return err
 	}
 	if r.origin == "" {
 		r.origin = "https://" + r.id
@@ -48,6 +48,14 @@ func (r *relyingParty) check() error {
 	}
 	if host := u.Hostname(); host != r.id && !strings.HasSuffix(host, "."+r.id) {
 		return usageError{fmt.Errorf("--origin %s may not use the RP ID %s: it must be the origin's host or a suffix of it", r.origin, r.id)}
+	}
+	return nil
+}
+
+// checkRPID is for the flag --rp.
+func checkRPID(id string) error {
+	if id == "" || strings.ContainsAny(id, "/: ") || id != strings.ToLower(id) {
+		return usageError{fmt.Errorf("--rp %q is not an RP ID: it is a host name in lower case, as in login.microsoft.com", id)}
 	}
 	return nil
 }
@@ -132,11 +140,11 @@ func (o oneOf) String() string {
 
 func (oneOf) Type() string { return "word" }
 
-// checks is the verdict of a relying party.
-type checks []webauthn.Check
+// judgement is what a relying party has checked.
+type judgement []webauthn.Check
 
 // MarshalJSON returns an array of objects.
-func (c checks) MarshalJSON() ([]byte, error) {
+func (c judgement) MarshalJSON() ([]byte, error) {
 	type entry struct {
 		Name   string `json:"name"`
 		Passed bool   `json:"passed"`
@@ -153,7 +161,7 @@ func (c checks) MarshalJSON() ([]byte, error) {
 	return json.Marshal(list)
 }
 
-func (c checks) print(w *printer) {
+func (c judgement) print(w *printer) {
 	var rows [][]string
 	for _, check := range c {
 		verdict, detail := "ok", check.Detail
@@ -169,7 +177,7 @@ func (c checks) print(w *printer) {
 }
 
 // failed is the error of the checks that do not hold; what names the answer.
-func (c checks) failed(what string) error {
+func (c judgement) failed(what string) error {
 	if err := webauthn.Failed(c); err != nil {
 		return verifyError{fmt.Errorf("a relying party would refuse this %s: %w", what, err)}
 	}
@@ -204,5 +212,5 @@ func dryRunOn(ctx context.Context, key *openedKey, what string) (report, error) 
 	if err != nil {
 		return nil, err
 	}
-	return done{fmt.Sprintf("Would %s on %s. Nothing was done.", what, modelName(info.AAGUID))}, nil
+	return dry("Would %s on %s.", what, modelName(info.AAGUID)), nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 
@@ -13,16 +12,12 @@ import (
 	"github.com/fidokey/fidokey/webauthn"
 )
 
-// newFile refuses a file that is there already: better before the key is touched
-// than afterwards.
-func newFile(flag, path string) error {
+// refuseOld is refuseOldFile for a flag that may be empty.
+func refuseOld(flag, path string) error {
 	if path == "" {
 		return nil
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return usageError{fmt.Errorf("--%s %s: the file is there already, or its folder is not: choose another", flag, path)}
-	}
-	return nil
+	return refuseOldFile(flag, path)
 }
 
 // saveJSON writes a new file, never over an old one.

@@ -66,8 +66,8 @@ type verifyReport struct {
 	Verified     bool               `json:"verified"`
 	Request      request            `json:"request"`
 	// Assumed names what was compared with itself.
-	Assumed []string `json:"assumed"`
-	Checks  checks   `json:"checks"`
+	Assumed []string  `json:"assumed"`
+	Checks  judgement `json:"checks"`
 }
 
 func (r *verifyReport) print(w *printer) {

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// refuseOldFile refuses a file that is there already: better before the key is
+// asked than afterwards.
+func refuseOldFile(flag, path string) error {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return usageError{fmt.Errorf("%s %s: the file is there already, or its folder is not: choose another", flag, path)}
+	}
+	return nil
+}
+
+// writeNewFile writes a file for its owner only, and never over an old one.
+func writeNewFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
