@@ -54,7 +54,7 @@ knows no extension.`,
   fidokey authenticate --rp example.com --credential alice.json --large-blob-write notes.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(e); err != nil {
+			if err := o.check(); err != nil {
 				return err
 			}
 			return runAuthenticate(cmd.Context(), e, &o)
@@ -72,7 +72,7 @@ knows no extension.`,
 }
 
 // check reads the flags and files; it does not reach the key.
-func (o *authenticateOptions) check(e *env) (err error) {
+func (o *authenticateOptions) check() (err error) {
 	files := o.allow
 	if o.rp.credential != "" {
 		files = append([]string{o.rp.credential}, files...)
@@ -86,7 +86,7 @@ func (o *authenticateOptions) check(e *env) (err error) {
 	if err := o.extensions.check(client.UserVerification(o.rp.userVerification), len(files) > 0); err != nil {
 		return err
 	}
-	o.registrations, err = e.loadRegistrations(files)
+	o.registrations, err = loadRegistrations(files)
 	return err
 }
 

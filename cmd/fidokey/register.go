@@ -60,7 +60,7 @@ has ES256 only, verifies no user and knows no extension.`,
   fidokey register --rp example.com --user alice --cred-protect 3 --prf 'disk key' --large-blob required`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(e, cmd); err != nil {
+			if err := o.check(cmd); err != nil {
 				return err
 			}
 			return runRegister(cmd.Context(), e, &o)
@@ -86,7 +86,7 @@ has ES256 only, verifies no user and knows no extension.`,
 }
 
 // check reads the flags and files; it does not reach the key.
-func (o *registerOptions) check(e *env, cmd *cobra.Command) error {
+func (o *registerOptions) check(cmd *cobra.Command) error {
 	if err := errors.Join(o.rp.check(), o.checkUser(), checkAppID("app-id-exclude", o.appIDExclude)); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (o *registerOptions) check(e *env, cmd *cobra.Command) error {
 	if o.appIDExclude != "" && len(o.exclude) == 0 {
 		return usageError{errors.New("--app-id-exclude is for --exclude")}
 	}
-	excluded, err := e.loadRegistrations(o.exclude)
+	excluded, err := loadRegistrations(o.exclude)
 	if err != nil {
 		return err
 	}

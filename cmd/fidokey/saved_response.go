@@ -87,8 +87,8 @@ func resultOf(text []byte) []byte {
 
 // loadRegistration reads what saveRegistration, or "register --json", wrote, or
 // any RegistrationResponseJSON.
-func (e *env) loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
-	text, err := e.readFile(path)
+func loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +103,9 @@ func (e *env) loadRegistration(path string) (*webauthn.RegistrationResponse, err
 }
 
 // loadRegistrations reads several.
-func (e *env) loadRegistrations(paths []string) (all []*webauthn.RegistrationResponse, err error) {
+func loadRegistrations(paths []string) (all []*webauthn.RegistrationResponse, err error) {
 	for _, path := range paths {
-		r, err := e.loadRegistration(path)
+		r, err := loadRegistration(path)
 		if err != nil {
 			return nil, err
 		}

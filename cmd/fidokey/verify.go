@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -46,7 +45,7 @@ signature of an attestation statement is checked, not who stands behind it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.verificationGiven = cmd.Flags().Changed("user-verification")
-			return runVerify(cmd.Context(), e, &o, args[0])
+			return runVerify(e, &o, args[0])
 		},
 	}
 	flags := cmd.Flags()
@@ -86,7 +85,7 @@ func (r *verifyReport) print(w *printer) {
 	r.Checks.print(w)
 }
 
-func runVerify(_ context.Context, e *env, o *verifyOptions, file string) error {
+func runVerify(e *env, o *verifyOptions, file string) error {
 	text, err := e.readFile(file)
 	if err != nil {
 		return err
@@ -98,7 +97,7 @@ func runVerify(_ context.Context, e *env, o *verifyOptions, file string) error {
 	r := &verifyReport{Type: "registration", Assumed: []string{}}
 	if saved.assertions != nil {
 		r.Type = "assertion"
-		err = o.assertion(e, r, saved)
+		err = o.assertion(r, saved)
 	} else {
 		err = o.ofRegistration(r, saved)
 	}
@@ -131,11 +130,11 @@ func (o *verifyOptions) ofRegistration(r *verifyReport, saved *savedResponse) er
 }
 
 // assertion judges an assertion with the public key of its registration.
-func (o *verifyOptions) assertion(e *env, r *verifyReport, saved *savedResponse) error {
+func (o *verifyOptions) assertion(r *verifyReport, saved *savedResponse) error {
 	if o.registration == "" {
 		return usageError{errors.New("this is an assertion, which is signed with the key of a registration: give that with --registration FILE")}
 	}
-	registration, err := e.loadRegistration(o.registration)
+	registration, err := loadRegistration(o.registration)
 	if err != nil {
 		return err
 	}
