@@ -39,8 +39,8 @@ func leaves(t *testing.T, do func(t *testing.T, cmd *cobra.Command)) {
 // ofCobra is the command that cobra brings along, with its help.
 const ofCobra = "completion"
 
-// noJSON are the commands whose answer is for other programs.
-var noJSON = []string{ofCobra, "man"}
+// noJSON reports whether the answer of a command is for other programs.
+func noJSON(cmd *cobra.Command) bool { return slices.Contains([]string{ofCobra, "man"}, words(cmd)[0]) }
 
 // answeredAs is the command whose answer a command gives: its own, or that of the
 // one that it is another name for.
@@ -66,7 +66,7 @@ func TestHelp(t *testing.T) {
 		if !called {
 			t.Error("no example that calls it")
 		}
-		if slices.Contains(noJSON, words(cmd)[0]) {
+		if noJSON(cmd) {
 			return
 		}
 		if _, err := os.Stat(filepath.Join(schemaFolder, strings.ReplaceAll(answeredAs(cmd), " ", "-")+".json")); err != nil {
@@ -78,9 +78,10 @@ func TestHelp(t *testing.T) {
 // examples are the calls in the help of a command, in words and without what a
 // shell does with them.
 func examples(cmd *cobra.Command) (calls [][]string) {
+	quoted := regexp.MustCompile(`'[^']*'|"[^"]*"`)
 	for line := range strings.Lines(cmd.Example) {
 		line, _, _ = strings.Cut(line, " #")
-		line = strings.NewReplacer("'", "", `"`, "").Replace(quotedBlank.ReplaceAllStringFunc(line, func(s string) string {
+		line = strings.NewReplacer("'", "", `"`, "").Replace(quoted.ReplaceAllStringFunc(line, func(s string) string {
 			return strings.ReplaceAll(s, " ", "_")
 		}))
 		call := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "sudo "))
@@ -93,8 +94,6 @@ func examples(cmd *cobra.Command) (calls [][]string) {
 	}
 	return calls
 }
-
-var quotedBlank = regexp.MustCompile(`'[^']*'|"[^"]*"`)
 
 // checkExample returns which command an example calls, with flags and arguments
 // that this takes.
@@ -118,7 +117,7 @@ func checkExample(t *testing.T, call []string) (path string) {
 // is on stderr. With --all the keys that fail are in the answer.
 func TestErrorsInJSON(t *testing.T) {
 	leaves(t, func(t *testing.T, cmd *cobra.Command) {
-		if slices.Contains(noJSON, words(cmd)[0]) {
+		if noJSON(cmd) {
 			t.Skip("has no answer in JSON")
 		}
 		failing := [][]string{append(words(cmd), "--nonsense")}
@@ -189,9 +188,9 @@ func TestEveryFlagIsTried(t *testing.T) {
 }
 
 // isPINSource is for the flags that TestPINSources tries on every command.
-func isPINSource(f *pflag.Flag) bool { return pinSourceFlag.MatchString(f.Name) }
-
-var pinSourceFlag = regexp.MustCompile(`^(new-)?pin-(file|stdin|env)$`)
+func isPINSource(f *pflag.Flag) bool {
+	return slices.Contains([]string{"pin-file", "pin-stdin", "pin-env"}, strings.TrimPrefix(f.Name, "new-"))
+}
 
 // TestPINSources: every command that takes a PIN takes it from a file, standard
 // input or the environment, and from one of them only. Where the PIN goes is the

@@ -29,13 +29,12 @@ type screen struct {
 	watch []string
 }
 
-var escapeCode = regexp.MustCompile(`^\x1b\[([0-9;?]*)([A-Za-z])`)
-
 // show plays what was written.
 func (s *screen) show(written string) {
+	escapeCode := regexp.MustCompile(`^\x1b\[[0-9;?]*([A-Za-z])`)
 	for len(written) > 0 {
 		if code := escapeCode.FindStringSubmatch(written); code != nil {
-			s.escape(code[2])
+			s.escape(code[1])
 			written = written[len(code[0]):]
 			continue
 		}
