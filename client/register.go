@@ -46,6 +46,10 @@ const (
 	PlatformManaged   EnterpriseAttestation = 2 // we have
 )
 
+// ErrNoDiscoverable is returned where a discoverable credential is asked of a key
+// that stores none. Nothing was sent.
+var ErrNoDiscoverable = errors.New("the key cannot store discoverable credentials")
+
 // Registered is a new credential.
 type Registered struct {
 	// The answer as it came. AuthData is what is signed; Data is read from it.
@@ -74,7 +78,7 @@ func (k *Key) Register(ctx context.Context, r Registration) (*Registered, error)
 		return c.registered(ctx, resp, nil)
 	}
 	if rk, _ := info.Option(ctap2.OptionRK); r.Discoverable && !rk {
-		return nil, errors.New("the key cannot store discoverable credentials")
+		return nil, ErrNoDiscoverable
 	}
 	if r.AppIDExclude != "" {
 		if err := c.checkAppID(ctx); err != nil {

@@ -151,3 +151,25 @@ func NewAuthentication(clientDataJSON []byte, a *ctap2.GetAssertionResponse) *Au
 	}
 	return r
 }
+
+// WithoutAttestation returns the answer as a browser passes it on to a relying
+// party that wants no attestation (WebAuthn Level 3, section 5.1.3, "none").
+// Authenticator data stay as they are; self attestation, which says nothing of the
+// model, does too.
+func WithoutAttestation(made *ctap2.MakeCredentialResponse) *ctap2.MakeCredentialResponse {
+	if made.Format == "packed" && isSelfAttestation(made) {
+		return made
+	}
+	stripped := *made
+	stripped.Format, stripped.AttStmt = "none", nil
+	return &stripped
+}
+
+func isSelfAttestation(made *ctap2.MakeCredentialResponse) bool {
+	var statement map[string]cbor.RawMessage
+	data, err := ctap2.ParseAuthenticatorData(made.AuthData)
+	if err != nil || data.Credential == nil || ctapcbor.Unmarshal(made.AttStmt, &statement) != nil {
+		return false
+	}
+	return statement["x5c"] == nil && data.Credential.AAGUID == (ctap2.AAGUID{})
+}

@@ -280,3 +280,27 @@ func TestNewRegistrationRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestWithoutAttestation: nothing that the key vouched for is left, but what it
+// signed with the credential itself and without its model.
+func TestWithoutAttestation(t *testing.T) {
+	for name, made := range registrations(t) {
+		stripped := webauthn.WithoutAttestation(made)
+		if stripped.Format != "none" || len(stripped.AttStmt) != 0 || !bytes.Equal(stripped.AuthData, made.AuthData) {
+			t.Errorf("%s: %s, statement %x", name, stripped.Format, stripped.AttStmt)
+		}
+		r, err := webauthn.NewRegistration(clientData(), stripped, nil)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if err := webauthn.Failed(webauthn.CheckRegistration(r, expected())); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	anonymous := *registrations(t)["packed self"]
+	anonymous.AuthData = slices.Clone(anonymous.AuthData)
+	clear(anonymous.AuthData[37:53]) // the AAGUID
+	if kept := webauthn.WithoutAttestation(&anonymous); kept.Format != "packed" {
+		t.Errorf("self attestation without a model became %s", kept.Format)
+	}
+}

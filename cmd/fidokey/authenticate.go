@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"text/tabwriter"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,106 +16,329 @@ import (
 	"github.com/fidokey/fidokey/webauthn"
 )
 
+type authenticateOptions struct {
+	rp         relyingParty
+	allow      []string // files
+	appID      string
+	response   string // file
+	choice     accountChoice
+	extensions assertionExtensions
+
+	registrations []*webauthn.RegistrationResponse
+}
+
 func newAuthenticateCmd(e *env) *cobra.Command {
-	var rp relyingParty
+	var o authenticateOptions
 	cmd := &cobra.Command{
 		Use:   "authenticate --rp RPID [--credential FILE]",
 		Short: "Sign in as a browser would, and check the answer",
 		Long: `Sign in as a browser would, and check the answer as a relying party would.
 
 With --credential the credential that was saved at registration is asked for, and
-the signature is verified with its public key. Without it every discoverable
-credential for the RP ID answers, and the signatures cannot be verified.
+the signature is verified with its public key; --allow names others that will do as
+well. Without them every discoverable credential for the RP ID answers, and the
+signatures cannot be verified.
 
---json prints an AuthenticationResponseJSON of WebAuthn for each, one to a line.`,
-		Example: "  fidokey authenticate --rp login.microsoftonline.com --credential alice.json",
-		Args:    cobra.NoArgs,
+Where several accounts answer, all are shown, newest first. --pick or --first takes
+one of them; --response and --large-blob-read need one, and ask on the terminal.
+
+The result of --json has an AuthenticationResponseJSON of WebAuthn for each account,
+with the checks in a member of its own. --response saves that of one account, with
+the request (challenge, RP ID, origin, user verification) in the member "request",
+for 'fidokey verify'; secrets of --prf and --hmac-secret are not saved.
+
+A key that speaks U2F only needs --credential or --allow; it verifies no user and
+knows no extension.`,
+		Example: `  fidokey authenticate --rp login.microsoftonline.com --credential alice.json
+  fidokey authenticate --rp example.com --first --response signed.json
+  fidokey authenticate --rp example.com --credential alice.json --large-blob-write notes.txt`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := rp.check(); err != nil {
+			if err := o.check(); err != nil {
 				return err
 			}
-			return runAuthenticate(cmd.Context(), e, &rp)
+			return runAuthenticate(cmd.Context(), e, &o)
 		},
 	}
-	rp.addFlags(cmd, "the file that 'fidokey register' saved")
+	o.rp.addFlags(cmd, "the file that 'fidokey register' saved")
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.allow, "allow", nil, "another saved registration whose credential will do; may be repeated")
+	flags.StringVar(&o.appID, "app-id", "", "the U2F AppID that the credentials may belong to")
+	flags.StringVar(&o.response, "response", "", "save the assertion in this new file, for 'fidokey verify'")
+	o.choice.addFlags(cmd)
+	o.extensions.addFlags(cmd)
+	addChangeFlags(e, cmd, false)
 	return cmd
 }
 
-func runAuthenticate(ctx context.Context, e *env, rp *relyingParty) error {
-	var registration *webauthn.RegistrationResponse
-	if rp.credential != "" {
-		var err error
-		if registration, err = loadRegistration(rp.credential); err != nil {
-			return err
-		}
+// check reads the flags and files; it does not reach the key.
+func (o *authenticateOptions) check() (err error) {
+	files := o.allow
+	if o.rp.credential != "" {
+		files = append([]string{o.rp.credential}, files...)
 	}
-	return e.withKey(ctx, e.prompt(&rp.pin, nil), func(key *openedKey) error {
-		return e.authenticate(ctx, key, rp, registration)
+	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), refuseOld("--response", o.response)); err != nil {
+		return err
+	}
+	if o.appID != "" && len(files) == 0 {
+		return usageError{errors.New("--app-id needs --credential or --allow: U2F keys find nothing by themselves")}
+	}
+	if err := o.extensions.check(client.UserVerification(o.rp.userVerification), len(files) > 0); err != nil {
+		return err
+	}
+	o.registrations, err = loadRegistrations(files)
+	return err
+}
+
+func runAuthenticate(ctx context.Context, e *env, o *authenticateOptions) error {
+	return e.onKey(ctx, e.prompt(&o.rp.pin, nil), func(ctx context.Context, key *openedKey) (report, error) {
+		if e.dryRun {
+			return dryRunOn(ctx, key, "sign in at "+o.rp.id+o.extensions.change())
+		}
+		return e.authenticate(ctx, key, o)
 	})
 }
 
-// authenticate asks for the credential of registration, or for any if that is nil.
-func (e *env) authenticate(ctx context.Context, key *openedKey, rp *relyingParty, registration *webauthn.RegistrationResponse) error {
-	var allow []ctap2.Descriptor
-	if registration != nil {
-		allow = []ctap2.Descriptor{{ID: registration.RawID, Type: ctap2.PublicKeyType}}
+// change says what a sign-in changes on the key.
+func (x *assertionExtensions) change() string {
+	if x.newLargeBlob == "" {
+		return ""
 	}
-	clientDataJSON, challenge := rp.clientData(webauthn.TypeGet)
+	return fmt.Sprintf(" and store a large blob of %d bytes", len(x.WriteLargeBlob))
+}
+
+// authenticate gets the assertions. With a report an error is about what a
+// relying party would say of them, or about a large blob.
+func (e *env) authenticate(ctx context.Context, key *openedKey, o *authenticateOptions) (report, error) {
+	clientDataJSON, asked := o.rp.request(webauthn.TypeGet)
 	assertions, err := key.Authenticate(ctx, client.Assertion{
 		ClientDataHash:   webauthn.Hash(clientDataJSON),
-		RPID:             rp.id,
-		Allow:            allow,
-		UserVerification: client.UserVerification(rp.userVerification),
+		RPID:             o.rp.id,
+		Allow:            descriptors(o.registrations),
+		AppID:            o.appID,
+		UserVerification: client.UserVerification(o.rp.userVerification),
+		Extensions:       o.extensions.AssertionExtensions,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	expected := webauthn.Expected{
-		Challenge: challenge, Origin: rp.origin, RPID: rp.id,
-		UserVerified: rp.userVerification == userVerification(client.Required),
-		Registration: registration,
+	if assertions, err = o.choice.choose(ctx, e, assertions, o.needsOne()); err != nil {
+		return nil, err
 	}
+	r := &assertionsReport{Request: asked, NotSent: assertions[0].Extensions.NotSent}
 	var failed []error
-	for _, assertion := range assertions {
-		response := webauthn.NewAuthentication(clientDataJSON, assertion.GetAssertionResponse)
-		checks := webauthn.CheckAuthentication(response, expected)
-		if e.global.json {
-			err = json.NewEncoder(e.stdout).Encode(response)
-		} else {
-			err = e.printAuthentication(rp, assertion, checks)
+	for _, a := range assertions {
+		signed := o.judge(clientDataJSON, asked, a)
+		r.Assertions = append(r.Assertions, signed)
+		failed = append(failed, signed.Checks.failed("sign-in"), o.saveLargeBlob(a))
+	}
+	e.noteNotSent(r.NotSent)
+	e.noteEntra(o.rp.id)
+	if o.registrations == nil {
+		e.note("Without --credential the signature is not verified.")
+	}
+	if o.response != "" {
+		r.savedIn = o.response
+		failed = append(failed, saveAssertion(o.response, r.Assertions[0].AuthenticationResponse, asked.by(assertions[0], o.appID)))
+	}
+	return r, errors.Join(failed...)
+}
+
+// needsOne returns the flag that is for one account only.
+func (o *authenticateOptions) needsOne() string {
+	switch {
+	case o.response != "":
+		return "--response"
+	case o.extensions.readLargeBlob != "":
+		return "--large-blob-read"
+	}
+	return ""
+}
+
+// by is the request as an assertion has answered it.
+func (r request) by(a *client.Asserted, appID string) request {
+	if a.AppID {
+		r.AppID = appID
+	}
+	return r
+}
+
+// judge checks one assertion, with the public key of its registration.
+func (o *authenticateOptions) judge(clientDataJSON []byte, asked request, a *client.Asserted) *assertionReport {
+	response := webauthn.NewAuthentication(clientDataJSON, a.GetAssertionResponse)
+	outputs := ofAssertion(a, o.appID, o.extensions.readLargeBlob)
+	response.ClientExtensionResults = outputs.clientExtensionResults()
+	expected := asked.by(a, o.appID).expectedOfAssertion()
+	if len(o.registrations) > 0 {
+		expected.Registration = o.registrations[0]
+	}
+	for _, r := range o.registrations {
+		if bytes.Equal(r.RawID, response.RawID) {
+			expected.Registration = r
 		}
-		if err != nil {
-			return err
+	}
+	signed := &assertionReport{
+		AuthenticationResponse: response, Checks: webauthn.CheckAuthentication(response, expected),
+		flags: a.Data.Flags, counter: a.Data.SignCount, outputs: outputs,
+	}
+	if a.User != nil {
+		signed.UserName, signed.DisplayName = a.User.Name, a.User.DisplayName
+	}
+	return signed
+}
+
+// expectedOfAssertion has the AppID in place of the RP ID where the answer is for
+// that.
+func (r request) expectedOfAssertion() webauthn.Expected {
+	expected := r.expected()
+	if r.AppID != "" {
+		expected.RPID = r.AppID
+	}
+	return expected
+}
+
+// saveLargeBlob saves the blob that was read, and returns why one was not read or
+// written.
+func (o *authenticateOptions) saveLargeBlob(a *client.Asserted) error {
+	blob := a.Extensions.LargeBlob
+	switch {
+	case blob == nil: // not asked for, or told in NotSent
+		return nil
+	case blob.Err != nil:
+		return fmt.Errorf("signed in, but the large blob: %w", blob.Err)
+	case o.extensions.readLargeBlob == "":
+		return nil
+	case blob.Blob == nil:
+		return fmt.Errorf("signed in, but %w", client.ErrNoLargeBlob)
+	}
+	return writeNewFile(o.extensions.readLargeBlob, blob.Blob)
+}
+
+// assertionsReport is the answer of "authenticate".
+type assertionsReport struct {
+	Request    request            `json:"request"`
+	Assertions []*assertionReport `json:"assertions"`
+	NotSent    []string           `json:"notSent,omitempty"` // extensions that the key does not have
+
+	savedIn string
+}
+
+// assertionReport is one account.
+type assertionReport struct {
+	*webauthn.AuthenticationResponse
+	UserName    string    `json:"userName,omitempty"`
+	DisplayName string    `json:"userDisplayName,omitempty"`
+	Checks      judgement `json:"checks"`
+
+	flags   ctap2.Flags
+	counter uint32
+	outputs *results
+}
+
+func (r *assertionsReport) print(w *printer) {
+	if len(r.Assertions) > 1 {
+		r.printAccounts(w)
+	} else {
+		w.printf("Signed in at %s.", r.Request.RPID)
+		w.printf("")
+		r.Assertions[0].print(w)
+	}
+	if r.savedIn != "" {
+		w.printf("")
+		w.line("Saved in", "%s", r.savedIn)
+	}
+}
+
+// printAccounts shows all accounts in a table, and below it what there is to say
+// of some.
+func (r *assertionsReport) printAccounts(w *printer) {
+	w.printf("%d accounts have signed in at %s; --pick N takes one of them.", len(r.Assertions), r.Request.RPID)
+	w.printf("")
+	var rows [][]string
+	for i, a := range r.Assertions {
+		verdict := "ok"
+		if webauthn.Failed(a.Checks) != nil {
+			verdict = "FAIL"
 		}
-		failed = append(failed, webauthn.Failed(checks))
+		rows = append(rows, []string{fmt.Sprint(i + 1), cmp.Or(a.UserName, "-"), cmp.Or(a.DisplayName, "-"), cmp.Or(a.Response.UserHandle.String(), "-"), a.ID.String(), verdict})
 	}
-	if note := entraNote(rp.id); note != "" {
-		fmt.Fprintln(e.stderr, note)
+	w.table([]string{"#", "user", "display name", "user handle", "credential id", "checks"}, rows)
+	for i, a := range r.Assertions {
+		if len(a.outputs.lines) > 0 || webauthn.Failed(a.Checks) != nil {
+			w.printf("")
+			w.printf("Account %d:", i+1)
+			a.print(w)
+		}
 	}
-	if registration == nil {
-		fmt.Fprintln(e.stderr, "Without --credential the signature is not verified.")
+}
+
+func (a *assertionReport) print(w *printer) {
+	w.line("Credential ID", "%v", a.ID)
+	if len(a.Response.UserHandle) > 0 {
+		w.line("User handle", "%v", a.Response.UserHandle)
 	}
-	if err := errors.Join(failed...); err != nil {
-		return verifyError{fmt.Errorf("a relying party would refuse this sign-in: %w", err)}
+	if a.UserName != "" {
+		w.line("User", "%s", a.UserName)
+	}
+	w.line("Flags", "%v", a.flags)
+	w.line("Signature counter", "%d", a.counter)
+	a.outputs.print(w)
+	a.Checks.print(w)
+}
+
+// accountChoice are the flags that take one of several accounts.
+type accountChoice struct {
+	pick  int // from 1; 0: not given
+	first bool
+	given bool
+}
+
+func (c *accountChoice) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&c.pick, "pick", 0, "of several accounts, take the one with this number")
+	flags.BoolVar(&c.first, "first", false, "of several accounts, take the newest")
+	cmd.MarkFlagsMutuallyExclusive("pick", "first")
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) { c.given = cmd.Flags().Changed("pick") }
+}
+
+func (c *accountChoice) check() error {
+	if c.given && c.pick < 1 {
+		return usageError{fmt.Errorf("--pick %d: accounts are numbered from 1", c.pick)}
 	}
 	return nil
 }
 
-func (e *env) printAuthentication(rp *relyingParty, a *client.Asserted, checks []webauthn.Check) error {
-	fmt.Fprintf(e.stdout, "Signed in at %s.\n\n", rp.id)
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Credential ID:\t%v\n", webauthn.Base64URL(a.Credential.ID))
-	if a.User != nil {
-		fmt.Fprintf(w, "User handle:\t%v\n", webauthn.Base64URL(a.User.ID))
-		if a.User.Name != "" {
-			fmt.Fprintf(w, "User:\t%s\n", printable(a.User.Name))
+// choose returns the account that was chosen, or all if none needs to be. flag is
+// the one that needs a choice; then the person is asked.
+func (c *accountChoice) choose(ctx context.Context, e *env, all []*client.Asserted, flag string) ([]*client.Asserted, error) {
+	n := c.pick
+	switch {
+	case n > 0:
+	case c.first:
+		n = 1
+	case flag == "" || len(all) == 1:
+		return all, nil
+	default:
+		var err error
+		if n, err = e.pickOnTerminal(ctx, all, flag); err != nil {
+			return nil, err
 		}
 	}
-	fmt.Fprintf(w, "Flags:\t%v\n", a.Data.Flags)
-	fmt.Fprintf(w, "Signature counter:\t%d\n", a.Data.SignCount)
-	w.Flush()
-	fmt.Fprintln(e.stdout, "\nWhat a relying party checks:")
-	printChecks(w, checks)
-	fmt.Fprintln(w)
-	return w.Flush()
+	if n < 1 || n > len(all) {
+		return nil, usageError{fmt.Errorf("there is no account %d; there are:\n%s", n, accounts(all))}
+	}
+	return slices.Clone(all[n-1 : n]), nil
+}
+
+// accounts lists them for a question.
+func accounts(all []*client.Asserted) string {
+	var lines []string
+	for i, a := range all {
+		name := webauthn.Base64URL(a.Credential.ID).String()
+		if a.User != nil && a.User.Name != "" {
+			name = a.User.Name
+		}
+		lines = append(lines, fmt.Sprintf("  %d  %s", i+1, printable(name)))
+	}
+	return strings.Join(lines, "\n")
 }

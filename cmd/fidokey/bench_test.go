@@ -30,12 +30,12 @@ func BenchmarkUDP(b *testing.B) {
 	}
 	defer cmd.Wait()
 	defer cmd.Process.Signal(os.Interrupt)
-	var ready struct{ Door, Status, Address string }
+	var ready readyLine
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
-	if err != nil || json.Unmarshal(line, &ready) != nil || ready.Address == "" {
+	if err != nil || json.Unmarshal(line, &ready) != nil || ready.Result.Address == "" {
 		b.Fatalf("the simulator says %q, %v", line, err)
 	}
-	port, err := hid.DialUDP(ready.Address, 0)
+	port, err := hid.DialUDP(ready.Result.Address, 0)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/internal/term"
 )
 
@@ -52,4 +54,21 @@ func (e *env) confirm(ctx context.Context, loss, question string) error {
 		return safetyError{errNotAgreed}
 	}
 	return nil
+}
+
+// pickOnTerminal asks for the number of an account. flag is why one must be chosen.
+func (e *env) pickOnTerminal(ctx context.Context, all []*client.Asserted, flag string) (int, error) {
+	e.live.stop()
+	answer, err := term.ReadLine(ctx, fmt.Sprintf("%s\n%s is for one account. Which number? ", accounts(all), flag))
+	if errors.Is(err, term.ErrNoTerminal) {
+		return 0, usageError{fmt.Errorf("%s is for one account, and several have signed in; choose with --pick N or --first:\n%s", flag, accounts(all))}
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(answer))
+	if err != nil {
+		return 0, usageError{fmt.Errorf("%q is no number of an account", answer)}
+	}
+	return n, nil
 }

@@ -52,7 +52,8 @@ func (e *env) waitUntil(end time.Time, words, event string, fields map[string]an
 		return
 	}
 	l.last, l.sample = words, l.sample || event == eventSample
-	if !e.liveTerminal() {
+	if !e.liveTerminal() || !e.fitsLine(words+secondsLeft(end)) {
+		l.end()
 		fmt.Fprintln(e.stderr, words)
 		return
 	}
@@ -78,6 +79,13 @@ func (l *live) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.spinner != nil {
+		l.last = "" // the line is gone; whoever waits again must be told again
+	}
+	l.end()
+}
+
+func (l *live) end() {
+	if l.spinner != nil {
 		l.spinner.Stop()
 		l.spinner = nil
 	}
@@ -88,6 +96,13 @@ func (l *live) sampled() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.sample
+}
+
+// fitsLine reports whether words fit on a line of the terminal beside the spinner,
+// which takes its own width for five columns. It cannot take back a longer line.
+func (e *env) fitsLine(words string) bool {
+	width, _, err := term.GetSize(int(e.stderr.(*os.File).Fd()))
+	return err != nil || len(words)+5 <= width
 }
 
 // liveTerminal reports whether stderr is a terminal that a line can move on.

@@ -21,8 +21,9 @@ func newListCmd(e *env) *cobra.Command {
 		Long: `List the security keys that are plugged in: index, path, product, AAGUID and
 model. Each key is asked what it is; none is touched. With '--device simulator'
 the simulator is listed instead.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e) },
+		Example: "  fidokey list",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e) },
 	}
 	return cmd
 }

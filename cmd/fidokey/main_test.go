@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -27,7 +28,8 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	schemas := loadSchemas(t)
 	commands := stationCmds()
-	commands["exits"], commands["schema"] = exits, schemas.cmd
+	commands["exits"], commands["awaits"] = exits, awaits
+	commands["schema"], commands["events"] = schemas.cmd, schemas.events
 	t.Cleanup(func() {
 		for file, used := range schemas.used {
 			if !used && !t.Failed() && flag.Lookup("test.run").Value.String() == "" {
@@ -65,6 +67,21 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// awaits FILE waits until a program in the background has made a file.
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: awaits FILE")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is still not there", args[0])
+		}
 	}
 }
 

@@ -4,13 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -20,28 +16,51 @@ import (
 	"github.com/fidokey/fidokey/webauthn"
 )
 
+// The words of --attestation.
+const (
+	attestationNone       = "none"
+	attestationDirect     = "direct"
+	attestationEnterprise = "enterprise"
+)
+
 type registerOptions struct {
 	rp                        relyingParty
 	user, displayName, userID string
 	algorithms                []string
-	parsedUserID              []byte
-	parameters                []ctap2.CredentialParameters
+	discoverable              string
+	notDiscoverable           bool
+	exclude                   []string // files
+	appIDExclude              string
+	attestation, enterprise   string
+	extensions                registrationExtensions
+
+	parsedUserID []byte
+	parameters   []ctap2.CredentialParameters
+	excluded     []ctap2.Descriptor
 }
 
 func newRegisterCmd(e *env) *cobra.Command {
-	var o registerOptions
+	o := registerOptions{discoverable: "required", attestation: attestationDirect}
 	cmd := &cobra.Command{
 		Use:   "register --rp RPID --user NAME",
-		Short: "Make a discoverable credential as a browser would, and check the answer",
-		Long: `Make a discoverable credential as a browser would, check the answer as a relying
-party would, and show what was found. The credential stays on the key.
+		Short: "Make a credential as a browser would, and check the answer",
+		Long: `Make a credential as a browser would, check the answer as a relying party would,
+and show what was found. The credential stays on the key, unless it was made with
+--no-discoverable: then it is in the answer, and only there.
 
---json prints the RegistrationResponseJSON of WebAuthn; --credential saves the
-same in a file, for 'fidokey authenticate --credential'.`,
-		Example: "  fidokey register --rp login.microsoftonline.com --user alice@example.com --credential alice.json",
-		Args:    cobra.NoArgs,
+The result of --json is a RegistrationResponseJSON of WebAuthn, with the request
+and the checks in members of their own. --credential saves the response alone, for
+'fidokey authenticate --credential' and 'fidokey verify'; secrets of --prf are not
+saved.
+
+A key that speaks U2F only needs --no-discoverable (or --discoverable preferred),
+has ES256 only, verifies no user and knows no extension.`,
+		Example: `  fidokey register --rp login.microsoftonline.com --user alice@example.com --credential alice.json
+  fidokey register --rp example.com --user alice --no-discoverable --attestation none
+  fidokey register --rp example.com --user alice --cred-protect 3 --prf 'disk key' --large-blob required`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
+			if err := o.check(cmd); err != nil {
 				return err
 			}
 			return runRegister(cmd.Context(), e, &o)
@@ -54,14 +73,54 @@ same in a file, for 'fidokey authenticate --credential'.`,
 	flags.StringVar(&o.displayName, "display-name", "", "the user's name for people (default: the account name)")
 	flags.StringVar(&o.userID, "user-id", "", "the user handle, 1 to 64 bytes in hexadecimal (default: 32 random bytes)")
 	flags.StringSliceVar(&o.algorithms, "algorithm", []string{"ES256", "EdDSA", "RS256"}, "the algorithms, preferred first")
+	flags.Var(oneOf{&o.discoverable, []string{"required", "preferred", "discouraged"}}, "discoverable", "whether the key stores the credential, as a passkey: required, preferred or discouraged")
+	flags.BoolVar(&o.notDiscoverable, "no-discoverable", false, "the same as --discoverable discouraged")
+	cmd.MarkFlagsMutuallyExclusive("discoverable", "no-discoverable")
+	flags.StringArrayVar(&o.exclude, "exclude", nil, "make nothing if the key has the credential of this saved registration; may be repeated")
+	flags.StringVar(&o.appIDExclude, "app-id-exclude", "", "the U2F AppID that credentials of --exclude may belong to")
+	flags.Var(oneOf{&o.attestation, []string{attestationNone, attestationDirect, attestationEnterprise}}, "attestation", "none, direct or enterprise: what proves the model")
+	flags.Var(oneOf{&o.enterprise, []string{"vendor", "platform"}}, "enterprise-attestation", "who chose the RP ID for '--attestation enterprise': vendor or platform (default: vendor)")
+	o.extensions.addFlags(cmd)
+	addChangeFlags(e, cmd, false)
 	return cmd
 }
 
-// check reads the flags; it does not reach the key.
-func (o *registerOptions) check() error {
-	if err := o.rp.check(); err != nil {
+// check reads the flags and files; it does not reach the key.
+func (o *registerOptions) check(cmd *cobra.Command) error {
+	if err := errors.Join(o.rp.check(), o.checkUser(), checkAppID("app-id-exclude", o.appIDExclude)); err != nil {
 		return err
 	}
+	for _, name := range o.algorithms {
+		algorithm, err := cose.ParseAlgorithm(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--algorithm: %w", err)}
+		}
+		o.parameters = append(o.parameters, ctap2.CredentialParameters{Algorithm: algorithm, Type: ctap2.PublicKeyType})
+	}
+	if o.notDiscoverable {
+		o.discoverable = "discouraged"
+	}
+	if o.enterprise != "" {
+		if cmd.Flags().Changed("attestation") && o.attestation != attestationEnterprise {
+			return usageError{fmt.Errorf("--enterprise-attestation does not go with --attestation %s", o.attestation)}
+		}
+		o.attestation = attestationEnterprise
+	}
+	if o.appIDExclude != "" && len(o.exclude) == 0 {
+		return usageError{errors.New("--app-id-exclude is for --exclude")}
+	}
+	excluded, err := loadRegistrations(o.exclude)
+	if err != nil {
+		return err
+	}
+	o.excluded = descriptors(excluded)
+	if err := o.extensions.check(); err != nil {
+		return err
+	}
+	return refuseOld("--credential", o.rp.credential)
+}
+
+func (o *registerOptions) checkUser() error {
 	if o.user == "" {
 		return usageError{errors.New("--user is empty")}
 	}
@@ -71,79 +130,91 @@ func (o *registerOptions) check() error {
 	if o.userID == "" {
 		o.parsedUserID = make([]byte, 32)
 		rand.Read(o.parsedUserID)
-	} else {
-		id, err := hex.DecodeString(o.userID)
-		if err != nil || len(id) == 0 || len(id) > 64 {
-			return usageError{fmt.Errorf("--user-id %q is not 1 to 64 bytes in hexadecimal", o.userID)}
-		}
-		o.parsedUserID = id
+		return nil
 	}
-	for _, name := range o.algorithms {
-		algorithm, err := cose.ParseAlgorithm(name)
-		if err != nil {
-			return usageError{fmt.Errorf("--algorithm: %w", err)}
-		}
-		o.parameters = append(o.parameters, ctap2.CredentialParameters{Algorithm: algorithm, Type: ctap2.PublicKeyType})
+	id, err := hex.DecodeString(o.userID)
+	if err != nil || len(id) == 0 || len(id) > 64 {
+		return usageError{fmt.Errorf("--user-id %q is not 1 to 64 bytes in hexadecimal", o.userID)}
 	}
-	if o.rp.credential != "" {
-		// Better now than when the credential is made.
-		if _, err := os.Stat(o.rp.credential); !errors.Is(err, fs.ErrNotExist) {
-			return usageError{fmt.Errorf("--credential %s: the file is there already, or its folder is not: choose another", o.rp.credential)}
-		}
-	}
+	o.parsedUserID = id
 	return nil
 }
 
-func runRegister(ctx context.Context, e *env, o *registerOptions) error {
-	return e.withKey(ctx, e.prompt(&o.rp.pin, nil), func(key *openedKey) error { return e.register(ctx, key, o) })
-}
-
-func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) error {
-	info, err := key.Info(ctx)
-	if err != nil {
-		return err
-	}
-	clientDataJSON, challenge := o.rp.clientData(webauthn.TypeCreate)
-	made, err := key.Register(ctx, client.Registration{
+// registration is what the key is asked for.
+func (o *registerOptions) registration(info *ctap2.GetInfoResponse, clientDataJSON []byte) client.Registration {
+	canStore, _ := info.Option(ctap2.OptionRK)
+	r := client.Registration{
 		ClientDataHash:   webauthn.Hash(clientDataJSON),
 		RP:               ctap2.RP{ID: o.rp.id, Name: o.rp.id},
 		User:             ctap2.User{ID: o.parsedUserID, Name: o.user, DisplayName: o.displayName},
 		Parameters:       o.parameters,
-		Discoverable:     true,
+		Exclude:          o.excluded,
+		AppIDExclude:     o.appIDExclude,
+		Discoverable:     o.discoverable == "required" || o.discoverable == "preferred" && canStore,
 		UserVerification: client.UserVerification(o.rp.userVerification),
+		Extensions:       o.extensions.RegistrationExtensions,
+	}
+	switch {
+	case o.attestation == attestationEnterprise && o.enterprise == "platform":
+		r.EnterpriseAttestation = client.PlatformManaged
+	case o.attestation == attestationEnterprise:
+		r.EnterpriseAttestation = client.VendorFacilitated
+	}
+	return r
+}
+
+func runRegister(ctx context.Context, e *env, o *registerOptions) error {
+	return e.onKey(ctx, e.prompt(&o.rp.pin, nil), func(ctx context.Context, key *openedKey) (report, error) {
+		if e.dryRun {
+			return dryRunOn(ctx, key, fmt.Sprintf("register %s at %s (discoverable: %s)", o.user, o.rp.id, o.discoverable))
+		}
+		return e.register(ctx, key, o)
 	})
+}
+
+// register makes the credential. With a report an error is about what a relying
+// party would say of it.
+func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) (report, error) {
+	info, err := key.Info(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	response, err := webauthn.NewRegistration(clientDataJSON, made.MakeCredentialResponse, info.Transports)
+	if err := o.extensions.fits(info); err != nil {
+		return nil, err
+	}
+	clientDataJSON, asked := o.rp.request(webauthn.TypeCreate)
+	made, err := key.Register(ctx, o.registration(info, clientDataJSON))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	answer := made.MakeCredentialResponse
+	if o.attestation == attestationNone {
+		answer = webauthn.WithoutAttestation(answer)
+	}
+	response, err := webauthn.NewRegistration(clientDataJSON, answer, info.Transports)
+	if err != nil {
+		return nil, err
+	}
+	outputs := ofRegistration(o.extensions.RegistrationExtensions, made.Extensions, o.appIDExclude)
+	response.ClientExtensionResults = outputs.clientExtensionResults()
+	expected := asked.expected()
+	expected.Algorithms, expected.AAGUID = algorithmsOf(o.parameters), info.AAGUID
+	r := &registrationReport{
+		RegistrationResponse: response, Request: asked, Checks: webauthn.CheckRegistration(response, expected),
+		NotSent: made.Extensions.NotSent, user: o.user, savedIn: o.rp.credential, outputs: outputs,
+	}
+	if o.attestation == attestationEnterprise {
+		r.EnterpriseAttestation = &made.EnterpriseAttestation
+	}
+	e.noteNotSent(r.NotSent)
+	e.noteEntra(o.rp.id)
+	err = r.Checks.failed("registration")
 	if o.rp.credential != "" {
-		if err := saveRegistration(o.rp.credential, response); err != nil {
-			return fmt.Errorf("the credential was made, but could not be saved: %w", err)
+		if failed := saveRegistration(o.rp.credential, response); failed != nil {
+			err = errors.Join(err, fmt.Errorf("the credential was made, but could not be saved: %w", failed))
 		}
 	}
-	checks := webauthn.CheckRegistration(response, webauthn.Expected{
-		Challenge: challenge, Origin: o.rp.origin, RPID: o.rp.id,
-		UserVerified: o.rp.userVerification == userVerification(client.Required),
-		Algorithms:   algorithmsOf(o.parameters), AAGUID: info.AAGUID,
-	})
-	if e.global.json {
-		err = e.writeJSON(response)
-	} else {
-		err = e.printRegistration(o, response, checks)
-	}
-	if err != nil {
-		return err
-	}
-	if note := entraNote(o.rp.id); note != "" {
-		fmt.Fprintln(e.stderr, note)
-	}
-	if err := webauthn.Failed(checks); err != nil {
-		return verifyError{fmt.Errorf("a relying party would refuse this registration: %w", err)}
-	}
-	return nil
+	return r, err
 }
 
 func algorithmsOf(parameters []ctap2.CredentialParameters) (algorithms []cose.Algorithm) {
@@ -153,50 +224,37 @@ func algorithmsOf(parameters []ctap2.CredentialParameters) (algorithms []cose.Al
 	return algorithms
 }
 
-func (e *env) printRegistration(o *registerOptions, r *webauthn.RegistrationResponse, checks []webauthn.Check) error {
-	fmt.Fprintf(e.stdout, "Registered %s at %s.\n\n", o.user, o.rp.id)
-	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Credential ID:\t%v\n", r.ID)
+// registrationReport is the answer of "register".
+type registrationReport struct {
+	*webauthn.RegistrationResponse
+	Request request   `json:"request"`
+	Checks  judgement `json:"checks"`
+	NotSent []string  `json:"notSent,omitempty"` // extensions that the key does not have
+	// EnterpriseAttestation says whether it was given, where it was asked for.
+	EnterpriseAttestation *bool `json:"enterpriseAttestation,omitempty"`
+
+	user, savedIn string
+	outputs       *results
+}
+
+func (r *registrationReport) print(w *printer) {
+	w.printf("Registered %s at %s.", r.user, r.Request.RPID)
+	w.printf("")
+	w.line("Credential ID", "%v", r.ID)
 	if credential, data, err := r.Credential(); err == nil {
-		fmt.Fprintf(w, "Model:\t%s\n", modelName(credential.AAGUID))
-		fmt.Fprintf(w, "AAGUID:\t%v\n", credential.AAGUID)
-		fmt.Fprintf(w, "Flags:\t%v\n", data.Flags)
-		fmt.Fprintf(w, "Signature counter:\t%d\n", data.SignCount)
+		w.line("Model", "%s", modelName(credential.AAGUID))
+		w.line("AAGUID", "%v", credential.AAGUID)
+		w.line("Flags", "%v", data.Flags)
+		w.line("Signature counter", "%d", data.SignCount)
 	}
-	fmt.Fprintf(w, "Public key:\t%v\n", r.Response.PublicKeyAlgorithm)
-	fmt.Fprintf(w, "Transports:\t%s\n", printable(strings.Join(r.Response.Transports, ", ")))
-	if o.rp.credential != "" {
-		fmt.Fprintf(w, "Saved in:\t%s\n", o.rp.credential)
+	w.line("Public key", "%v", r.Response.PublicKeyAlgorithm)
+	w.line("Transports", "%s", strings.Join(r.Response.Transports, ", "))
+	if given := r.EnterpriseAttestation; given != nil {
+		w.line("Enterprise attestation", "%s", map[bool]string{true: "given", false: "not given; the key did not identify itself"}[*given])
 	}
-	w.Flush()
-	fmt.Fprintln(e.stdout, "\nWhat a relying party checks:")
-	printChecks(w, checks)
-	return w.Flush()
-}
-
-// saveRegistration writes a new file, never over an old one.
-func saveRegistration(path string, r *webauthn.RegistrationResponse) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
+	r.outputs.print(w)
+	if r.savedIn != "" {
+		w.line("Saved in", "%s", r.savedIn)
 	}
-	encoder := json.NewEncoder(f)
-	encoder.SetIndent("", "  ")
-	return errors.Join(encoder.Encode(r), f.Close())
-}
-
-// loadRegistration reads what saveRegistration, or "register --json", wrote.
-func loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var r webauthn.RegistrationResponse
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, err)
-	}
-	if _, _, err := r.Credential(); err != nil {
-		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, err)
-	}
-	return &r, nil
+	r.Checks.print(w)
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,11 +60,29 @@ func checkRPID(id string) error {
 	return nil
 }
 
-// clientData returns fresh client data as a browser makes it, and its challenge.
-func (r *relyingParty) clientData(kind string) (json, challenge []byte) {
-	challenge = make([]byte, 32)
+// A request is what the relying party asked for, as far as its checks need it.
+type request struct {
+	Challenge        webauthn.Base64URL `json:"challenge"`
+	RPID             string             `json:"rpId"`
+	Origin           string             `json:"origin"`
+	UserVerification userVerification   `json:"userVerification"`
+	AppID            string             `json:"appid,omitempty"` // if the answer is for that instead of the RP ID
+}
+
+// request returns fresh client data as a browser makes it, and what is in it.
+func (r *relyingParty) request(kind string) (clientDataJSON []byte, asked request) {
+	challenge := make([]byte, 32)
 	rand.Read(challenge)
-	return webauthn.ClientData{Type: kind, Challenge: challenge, Origin: r.origin}.JSON(), challenge
+	return webauthn.ClientData{Type: kind, Challenge: challenge, Origin: r.origin}.JSON(),
+		request{Challenge: challenge, RPID: r.id, Origin: r.origin, UserVerification: r.userVerification}
+}
+
+// expected is what the checks compare with.
+func (r request) expected() webauthn.Expected {
+	return webauthn.Expected{
+		Challenge: r.Challenge, Origin: r.Origin, RPID: r.RPID,
+		UserVerified: r.UserVerification == userVerification(client.Required),
+	}
 }
 
 // userVerification is the flag's value.
@@ -92,16 +112,76 @@ func (u *userVerification) String() string {
 
 func (*userVerification) Type() string { return "requirement" }
 
-// printChecks writes the verdict of a relying party, line by line.
-func printChecks(w io.Writer, checks []webauthn.Check) {
-	for _, c := range checks {
-		verdict, detail := "ok", c.Detail
-		if c.Err != nil {
-			verdict = "FAIL"
-			detail = strings.TrimPrefix(detail+": "+c.Err.Error(), ": ")
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", verdict, c.Name, detail)
+// MarshalText and UnmarshalText are for JSON.
+func (u userVerification) MarshalText() ([]byte, error)     { return []byte(u.String()), nil }
+func (u *userVerification) UnmarshalText(text []byte) error { return u.Set(string(text)) }
+
+// oneOf is the value of a flag that takes one of a few words.
+type oneOf struct {
+	word  *string
+	words []string
+}
+
+func (o oneOf) Set(s string) error {
+	if !slices.Contains(o.words, s) {
+		last := len(o.words) - 1
+		return fmt.Errorf("must be %s or %s", strings.Join(o.words[:last], ", "), o.words[last])
 	}
+	*o.word = s
+	return nil
+}
+
+func (o oneOf) String() string {
+	if o.word == nil { // cobra asks a zero value for the default
+		return ""
+	}
+	return *o.word
+}
+
+func (oneOf) Type() string { return "word" }
+
+// judgement is what a relying party has checked.
+type judgement []webauthn.Check
+
+// MarshalJSON returns an array of objects.
+func (c judgement) MarshalJSON() ([]byte, error) {
+	type entry struct {
+		Name   string `json:"name"`
+		Passed bool   `json:"passed"`
+		Detail string `json:"detail,omitempty"` // what was found
+		Error  string `json:"error,omitempty"`  // why it does not hold
+	}
+	list := make([]entry, len(c))
+	for i, check := range c {
+		list[i] = entry{Name: check.Name, Passed: check.Err == nil, Detail: check.Detail}
+		if check.Err != nil {
+			list[i].Error = check.Err.Error()
+		}
+	}
+	return json.Marshal(list)
+}
+
+func (c judgement) print(w *printer) {
+	var rows [][]string
+	for _, check := range c {
+		verdict, detail := "ok", check.Detail
+		if check.Err != nil {
+			verdict = "FAIL"
+			detail = strings.TrimPrefix(detail+": "+check.Err.Error(), ": ")
+		}
+		rows = append(rows, []string{verdict, check.Name, detail})
+	}
+	w.printf("")
+	w.printf("What a relying party checks:")
+	w.table([]string{"", "check", "found"}, rows)
+}
+
+// failed is the error of the checks that do not hold; what names the answer.
+func (c judgement) failed(what string) error {
+	if err := webauthn.Failed(c); err != nil {
+		return verifyError{fmt.Errorf("a relying party would refuse this %s: %w", what, err)}
+	}
+	return nil
 }
 
 const (
@@ -109,16 +189,28 @@ const (
 	onlineRPID = "login.microsoftonline.com"
 )
 
-// entraNote tells two RP IDs apart that are often mixed up; it is empty for any
-// other.
-func entraNote(rpID string) string {
+// noteEntra tells two RP IDs apart that are often mixed up.
+func (e *env) noteEntra(rpID string) {
 	switch rpID {
 	case onlineRPID:
-		return "Note: real Microsoft Entra passkeys live under the RP ID " + entraRPID + ". A credential for\n" +
-			onlineRPID + " proves that the key works, but Entra sign-in does not find it."
+		e.note("Note: real Microsoft Entra passkeys live under the RP ID %s. A credential for %s proves that the key works, but Entra sign-in does not find it.", entraRPID, onlineRPID)
 	case entraRPID:
-		return "Note: " + entraRPID + " is the RP ID of real Microsoft Entra passkeys. This one is a test:\n" +
-			"Entra does not know it, but the key may offer it at sign-in. It is not found under " + onlineRPID + "."
+		e.note("Note: %s is the RP ID of real Microsoft Entra passkeys. This one is a test: Entra does not know it, but the key may offer it at sign-in. It is not found under %s.", entraRPID, onlineRPID)
 	}
-	return ""
+}
+
+// noteNotSent tells what was asked for and is not on this key.
+func (e *env) noteNotSent(extensions []string) {
+	if len(extensions) > 0 {
+		e.note("Not asked of the key, for it does not have it: %s", strings.Join(extensions, ", "))
+	}
+}
+
+// dryRunOn reports what would be asked of the key, which is only asked what it is.
+func dryRunOn(ctx context.Context, key *openedKey, what string) (report, error) {
+	info, err := key.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dry("Would %s on %s.", what, modelName(info.AAGUID)), nil
 }

@@ -70,6 +70,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		newTraceCmd(e),
 		newCredentialsCmd(e),
 		newBlobsCmd(e), newSecretCmd(e),
+		newVerifyCmd(e),
 		newSimulatorCmd(e), newVersionCmd(e),
 		newFingerprintsCmd(e), newConfigCmd(e), newAccessCmd(e), newResetCmd(e),
 		newSelectCmd(e), newWinkCmd(e), newU2FCmd(e),
@@ -103,10 +104,11 @@ func (v versionReport) print(w *printer) { w.printf("fidokey %s", v.Version) }
 
 func newVersionCmd(e *env) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this program",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: "  fidokey version",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
 	}
 }
 

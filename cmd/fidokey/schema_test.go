@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,22 @@ func (s *schemas) validate(file string, v any) error {
 	return schema.Validate(v)
 }
 
+// answers compares answers with their schemas: one, or one for each door of
+// "simulator run".
+func (s *schemas) answers(text string) error {
+	for decoder := json.NewDecoder(strings.NewReader(text)); ; {
+		var one json.RawMessage
+		if err := decoder.Decode(&one); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := s.answer(string(one)); err != nil {
+			return err
+		}
+	}
+}
+
 // answer compares an answer with its schema, and its result with that of the
 // command.
 func (s *schemas) answer(text string) error {
@@ -104,5 +121,30 @@ func (s *schemas) cmd(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) == 1 {
 		file = args[0]
 	}
-	ts.Check(s.answer(ts.ReadFile(file)))
+	text := ts.ReadFile(file)
+	if strings.TrimSpace(text) == "" {
+		ts.Fatalf("%s is empty", file)
+	}
+	ts.Check(s.answers(text))
+}
+
+// events is the command "events" of the scripts: what the last program wrote to
+// stderr are lines of --events jsonl, and the last says that it is done.
+func (s *schemas) events(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: events")
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile("stderr"), "\n"), "\n")
+	for i, line := range lines {
+		event, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+		if err != nil {
+			ts.Fatalf("%q: %v", line, err)
+		}
+		if err := s.validate("event.json", event); err != nil {
+			ts.Fatalf("%s: %v", line, err)
+		}
+		if last := i == len(lines)-1; last != (event.(map[string]any)["event"] == eventDone) {
+			ts.Fatalf("%s is line %d of %d", line, i+1, len(lines))
+		}
+	}
 }

@@ -43,7 +43,7 @@ func (o *controlOptions) door(e *env, key *simulator.Authenticator, s steering, 
 	handler := control.New(control.Config{
 		Key: key, Touch: s.touch, Clock: s.clock, Finger: s.finger, Token: string(token),
 		Bench: o.bench, Certification: o.certification,
-		Results: func(report []byte) { fmt.Fprintf(e.stderr, "certification tool: %q\n", report) },
+		Results: func(report []byte) { e.note("certification tool: %q", report) },
 	})
 	return func(ctx context.Context) error {
 		return control.Serve(ctx, o.address, allowRemote, handler, ready)

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -14,35 +11,43 @@ import (
 
 func newSimulatorProfilesCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "profiles",
-		Short: "List the keys that the simulator can play",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return runSimulatorProfiles(e) },
+		Use:     "profiles",
+		Short:   "List the keys that the simulator can play",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return runSimulatorProfiles(e) },
+		Example: "  fidokey simulator profiles",
 	}
 	return cmd
 }
 
-func runSimulatorProfiles(e *env) error {
-	type entry struct {
-		Name    string `json:"name"`
-		Purpose string `json:"purpose"`
+// profilesReport is the answer of "simulator profiles".
+type profilesReport struct {
+	Profiles []listedProfile `json:"profiles"`
+}
+
+type listedProfile struct {
+	Name    string `json:"name"`
+	Purpose string `json:"purpose"`
+}
+
+func (r profilesReport) print(w *printer) {
+	var rows [][]string
+	for _, p := range r.Profiles {
+		rows = append(rows, []string{p.Name, p.Purpose})
 	}
-	var list []entry
+	w.table([]string{"name", "purpose"}, rows)
+}
+
+func runSimulatorProfiles(e *env) error {
+	var r profilesReport
 	for _, name := range simulator.ProfileNames() {
 		p, err := simulator.LoadProfile(name)
 		if err != nil {
 			return err
 		}
-		list = append(list, entry{p.Name, p.Purpose})
+		r.Profiles = append(r.Profiles, listedProfile{p.Name, p.Purpose})
 	}
-	if e.global.json {
-		return json.NewEncoder(e.stdout).Encode(list)
-	}
-	table := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	for _, p := range list {
-		fmt.Fprintf(table, "%s\t%s\n", p.Name, p.Purpose)
-	}
-	return table.Flush()
+	return e.say(nil, r)
 }
 
 func newSimulatorProfileCmd(e *env) *cobra.Command {
@@ -58,31 +63,31 @@ func newSimulatorProfileCmd(e *env) *cobra.Command {
 
 func newSimulatorProfileShowCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show NAME|FILE",
-		Short: "Print a profile in full, as a file to start from",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show NAME|FILE",
+		Short:   "Print a profile in full, as a file to start from",
+		Example: "  fidokey simulator profile show ctap-2.1 > own.yaml",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := simulator.LoadProfile(args[0])
 			if err != nil {
 				return usageError{err}
 			}
-			return printProfile(e, p)
+			return e.say(nil, profileReport{p})
 		},
 	}
 	return cmd
 }
 
-// printProfile writes what LoadProfile reads.
-func printProfile(e *env, p *simulator.Profile) error {
-	if e.global.json {
-		return json.NewEncoder(e.stdout).Encode(p)
-	}
-	text, err := p.YAML()
+// profileReport is a whole profile: in YAML for people, who may have it read again.
+type profileReport struct{ *simulator.Profile }
+
+func (r profileReport) print(w *printer) {
+	text, err := r.YAML()
 	if err != nil {
-		return err
+		w.err = err
+		return
 	}
-	_, err = e.stdout.Write(text)
-	return err
+	w.Write(text)
 }
 
 func newSimulatorProfileFromMetadataCmd(e *env) *cobra.Command {
@@ -96,7 +101,8 @@ simulator does not have is left out, and told of on standard error.
 
 The signature of a BLOB is not checked: the profile is for trying things, and
 proves nothing about the model.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  fidokey simulator profile from-metadata blob.jwt --aaguid f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35 > model.yaml",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return runSimulatorProfileFromMetadata(e, args[0], aaguid)
 		},
@@ -122,7 +128,7 @@ func runSimulatorProfileFromMetadata(e *env, file, model string) error {
 		return err
 	}
 	for _, note := range notes {
-		fmt.Fprintf(e.stderr, "left out: %q\n", note)
+		e.note("left out: %q", note)
 	}
-	return printProfile(e, p)
+	return e.say(nil, profileReport{p})
 }

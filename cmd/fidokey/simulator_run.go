@@ -57,7 +57,11 @@ unix:PATH or udp:HOST:PORT. They are for this machine only.
 carry the token that is in --control-token-file, as 'Authorization: Bearer TOKEN'.
 
 --udp=PORT answers whoever asks, --udp=PORT:REPLYPORT always that port; --udp
-alone means ` + udpDefault + `.`,
+alone means ` + udpDefault + `.
+
+With --json each door is an answer of its own, on a line.`,
+		Example: `  fidokey simulator run --unix key.sock --profile ctap-2.3
+  sudo fidokey simulator run --uhid --state key.db`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSimulator(cmd.Context(), e, o) },
 	}
@@ -240,18 +244,29 @@ func (r *readiness) of(door string) func(net.Addr) {
 	return func(address net.Addr) { once.Do(func() { r.print(door, address) }) }
 }
 
-// print writes one line, for programs of JSON.
+// doorReport is an answer of "simulator run", which has one for each door.
+type doorReport struct {
+	Door    string `json:"door"`
+	Status  string `json:"status"` // "ready"
+	State   string `json:"state"`
+	Address string `json:"address,omitempty"`
+}
+
+func (d doorReport) print(w *printer) {
+	w.printf("%s: ready (state %s)", strings.TrimSpace(d.Door+" "+d.Address), d.State)
+}
+
+// print writes one line, in JSON too: programs read lines while the command runs.
 func (r *readiness) print(door string, address net.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	line := map[string]string{"door": door, "status": "ready", "state": r.state}
+	report := doorReport{Door: door, Status: "ready", State: r.state}
 	if address != nil {
-		line["address"] = address.String()
-		door += " " + address.String()
+		report.Address = address.String()
 	}
 	if r.global.json {
-		json.NewEncoder(r.stdout).Encode(line)
+		json.NewEncoder(r.stdout).Encode(answer{Fidokey: schemaVersion, Command: r.command, keyAnswer: keyAnswer{Result: report}})
 		return
 	}
-	fmt.Fprintf(r.stdout, "%s: ready (state %s)\n", door, r.state)
+	r.env.print(report)
 }

@@ -25,7 +25,9 @@ import (
 )
 
 // A readyLine is what the simulator says of a door.
-type readyLine struct{ Door, Address, Status string }
+type readyLine struct {
+	Result struct{ Door, Address, Status string }
+}
 
 // startSimulator runs "fidokey simulator run" and waits until as many doors are
 // ready; the simulator is stopped, and must end well, with the test.
@@ -55,10 +57,10 @@ func startSimulator(t *testing.T, doors int, args ...string) map[string]string {
 	lines := bufio.NewScanner(stdout)
 	for len(addresses) < doors && lines.Scan() {
 		var line readyLine
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Status != "ready" {
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Result.Status != "ready" {
 			t.Fatalf("%q: %v", lines.Text(), err)
 		}
-		addresses[line.Door] = line.Address
+		addresses[line.Result.Door] = line.Result.Address
 	}
 	if len(addresses) < doors {
 		t.Fatalf("only %v are ready", addresses)
@@ -203,12 +205,14 @@ func TestSimulatorAttestation(t *testing.T) {
 		t.Fatal(err)
 	}
 	var answer struct {
-		Response struct{ AttestationObject string }
+		Result struct {
+			Response struct{ AttestationObject string }
+		}
 	}
 	if err := json.Unmarshal(out, &answer); err != nil {
 		t.Fatal(err)
 	}
-	object, err := base64.RawURLEncoding.DecodeString(answer.Response.AttestationObject)
+	object, err := base64.RawURLEncoding.DecodeString(answer.Result.Response.AttestationObject)
 	if err != nil || !bytes.Contains(object, certificate) {
 		t.Errorf("%v: the certificate is not in %x", err, object)
 	}

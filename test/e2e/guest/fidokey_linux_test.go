@@ -26,13 +26,15 @@ func (b *base64URL) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// A registration is what "fidokey register --json" prints.
+// A registration is the result of "fidokey register --json", or what it saved.
 type registration struct {
 	ID, RawID base64URL
 	Response  struct{ ClientDataJSON, AttestationObject base64URL }
 }
 
-// An authentication is what "fidokey authenticate --json" prints.
+// authentications are the result of "fidokey authenticate --json".
+type authentications struct{ Assertions []authentication }
+
 type authentication struct {
 	ID       base64URL
 	Response struct{ ClientDataJSON, AuthenticatorData, Signature, UserHandle base64URL }
@@ -44,6 +46,22 @@ func parse[T any](t *testing.T, text string) (v T) {
 		t.Fatalf("%v in\n%s", err, text)
 	}
 	return v
+}
+
+// result is what an answer of --json is about.
+func result[T any](t *testing.T, text string) T {
+	t.Helper()
+	return parse[struct{ Result T }](t, text).Result
+}
+
+// signedIn is the one account that an answer has.
+func signedIn(t *testing.T, text string) authentication {
+	t.Helper()
+	all := result[authentications](t, text).Assertions
+	if len(all) != 1 {
+		t.Fatalf("%d accounts in\n%s", len(all), text)
+	}
+	return all[0]
 }
 
 // bstr is data as a CBOR byte string in base64, as fido2-cred and fido2-assert
@@ -96,23 +114,19 @@ func (a authentication) forFido2Assert(t *testing.T, rpID string) string {
 func TestFidokeyListAndInfo(t *testing.T) {
 	k := plug(t, "auto")
 	wantLines(t, run(t, "", fidokey, "list"), k.node, "fidokey simulator")
-	list := parse[struct {
-		Result struct {
-			Keys []struct{ Device struct{ Path string } }
-		}
-	}](t, run(t, "", fidokey, "list", "--json"))
-	if keys := list.Result.Keys; len(keys) != 1 || keys[0].Device.Path != k.node {
+	keys := result[struct {
+		Keys []struct{ Device struct{ Path string } }
+	}](t, run(t, "", fidokey, "list", "--json")).Keys
+	if len(keys) != 1 || keys[0].Device.Path != k.node {
 		t.Errorf("list --json: %+v", keys)
 	}
 	wantLines(t, run(t, "", fidokey, "info"), k.node, "FIDO_2_0", "not set")
-	info := parse[struct {
-		Result struct {
-			Versions   []string
-			MaxMsgSize int
-			PINRetries *int
-			Options    map[string]bool
-		}
-	}](t, run(t, "", fidokey, "info", "--json")).Result
+	info := result[struct {
+		Versions   []string
+		MaxMsgSize int
+		PINRetries *int
+		Options    map[string]bool
+	}](t, run(t, "", fidokey, "info", "--json"))
 	if info.MaxMsgSize != 1200 || len(info.Versions) == 0 || !info.Options["rk"] {
 		t.Errorf("info --json: %+v", info)
 	}
@@ -191,7 +205,7 @@ func TestFidokeyRegisters(t *testing.T) {
 			saved := filepath.Join(t.TempDir(), "alice.json")
 			out := run(t, "", fidokey, withPIN("register", "--rp", entraRPID, "--user", "alice@example.com",
 				"--user-id", "a11ce0", "--json", "--credential", saved)...)
-			made := parse[registration](t, out)
+			made := result[registration](t, out)
 			if file, err := os.ReadFile(saved); err != nil || !bytes.Equal(parse[registration](t, string(file)).RawID, made.RawID) {
 				t.Errorf("--credential: %v\n%s", err, file)
 			}
@@ -201,7 +215,7 @@ func TestFidokeyRegisters(t *testing.T) {
 			}
 
 			out = run(t, "", fidokey, withPIN("authenticate", "--rp", entraRPID, "--credential", saved, "--json")...)
-			signed := parse[authentication](t, out)
+			signed := signedIn(t, out)
 			if !bytes.Equal(signed.ID, made.ID) {
 				t.Errorf("signed in with %x, registered %x", signed.ID, made.ID)
 			}
@@ -218,7 +232,7 @@ func TestFidokeyUsesForeignCredential(t *testing.T) {
 	id, publicKey := verifyCred(t, k.makeResident("example.com", "alice", "123456"), "es256")
 
 	pin := write(t, "pin", "123456")
-	signed := parse[authentication](t, run(t, "", fidokey, "authenticate", "--rp", "example.com", "--pin-file", pin, "--json"))
+	signed := signedIn(t, run(t, "", fidokey, "authenticate", "--rp", "example.com", "--pin-file", pin, "--json"))
 	if b64.EncodeToString(signed.ID) != id || string(signed.Response.UserHandle) != "id of alice" {
 		t.Errorf("signed in with %x as %q, want %s", signed.ID, signed.Response.UserHandle, id)
 	}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/webauthn"
+)
+
+// refuseOld is refuseOldFile for a flag that may be empty.
+func refuseOld(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	return refuseOldFile(flag, path)
+}
+
+// saveJSON writes a new file, never over an old one.
+func saveJSON(path string, v any) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(f)
+	encoder.SetIndent("", "  ")
+	return errors.Join(encoder.Encode(v), f.Close())
+}
+
+// saveRegistration saves a RegistrationResponseJSON.
+func saveRegistration(path string, r *webauthn.RegistrationResponse) error {
+	saved := *r
+	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
+	return saveJSON(path, &saved)
+}
+
+// A savedAssertion is the file of "authenticate --response": an
+// AuthenticationResponseJSON, and what was asked for in a member of its own.
+type savedAssertion struct {
+	*webauthn.AuthenticationResponse
+	Request request `json:"request"`
+}
+
+// saveAssertion saves an assertion for "verify".
+func saveAssertion(path string, r *webauthn.AuthenticationResponse, asked request) error {
+	saved := *r
+	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
+	return saveJSON(path, savedAssertion{&saved, asked})
+}
+
+// withoutSecrets leaves out what must not lie in a file: whoever has it opens
+// what it was made to lock.
+func withoutSecrets(results map[string]any) map[string]any {
+	results = maps.Clone(results)
+	delete(results, resultHMACGetSecret)
+	if prf, ok := results[resultPRF].(map[string]any); ok {
+		prf = maps.Clone(prf)
+		delete(prf, "results")
+		results[resultPRF] = prf
+	}
+	return results
+}
+
+// readFile reads a file, or standard input for "-".
+func (e *env) readFile(path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(e.stdin)
+	}
+	return os.ReadFile(path)
+}
+
+// resultOf takes the result out of an answer of --json; other text stays.
+func resultOf(text []byte) []byte {
+	var a struct {
+		Fidokey int
+		Result  json.RawMessage
+	}
+	if json.Unmarshal(text, &a) == nil && a.Fidokey != 0 && a.Result != nil {
+		return a.Result
+	}
+	return text
+}
+
+// loadRegistration reads what saveRegistration, or "register --json", wrote, or
+// any RegistrationResponseJSON.
+func loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r webauthn.RegistrationResponse
+	if err = json.Unmarshal(resultOf(text), &r); err == nil {
+		_, _, err = r.Credential()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, err)
+	}
+	return &r, nil
+}
+
+// loadRegistrations reads several.
+func loadRegistrations(paths []string) (all []*webauthn.RegistrationResponse, err error) {
+	for _, path := range paths {
+		r, err := loadRegistration(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// descriptors name the credentials of registrations for the key.
+func descriptors(registrations []*webauthn.RegistrationResponse) (list []ctap2.Descriptor) {
+	for _, r := range registrations {
+		list = append(list, ctap2.Descriptor{ID: r.RawID, Type: ctap2.PublicKeyType})
+	}
+	return list
+}
