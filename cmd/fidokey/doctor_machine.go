@@ -190,8 +190,10 @@ func (m *machine) permissionRemedy(d deviceInfo) []string {
 		return m.checkElevation(context.Background()).Do
 	case m.goos != "linux":
 		return nil
-	case m.inContainer() != "":
-		return []string{containerRemedy}
+	}
+	var first []string
+	if m.inContainer() != "" {
+		first = []string{containerRemedy, "Or give this user the right to it on the host."}
 	}
 	match := `KERNEL=="hidraw*", SUBSYSTEM=="hidraw", `
 	if m.exists("/usr/lib/udev/fido_id") || m.exists("/lib/udev/fido_id") {
@@ -199,14 +201,14 @@ func (m *machine) permissionRemedy(d deviceInfo) []string {
 	} else {
 		match += fmt.Sprintf(`ATTRS{idVendor}=="%s", ATTRS{idProduct}=="%s", `, d.VendorID, d.ProductID)
 	}
-	return []string{
+	return append(first,
 		"For whoever sits at this computer, put into /etc/udev/rules.d/70-fido.rules:",
 		"  " + match + `TAG+="uaccess"`,
 		"For a group, also without a screen, instead:",
 		"  " + match + `GROUP="plugdev", MODE="0660"`,
 		"and put the user into it: sudo usermod -aG plugdev USER, then log in again.",
 		"Then: sudo udevadm control --reload && sudo udevadm trigger --subsystem-match=hidraw",
-	}
+	)
 }
 
 func (m *machine) checkHolders(context.Context) diagnosis {
