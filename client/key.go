@@ -154,16 +154,18 @@ func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 // watch returns the context for one command.
 func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Context, context.CancelFunc) {
 	ctx, cancel := w.options.deadline(ctx)
-	if touch := w.options.Prompt.Touch; touch != nil {
-		told := false
-		ctx = transport.WithStatus(ctx, func(s transport.Status) {
-			if s == transport.StatusUPNeeded && !told {
-				told = true
-				touch(Touch{Command: command, Long: w.long})
-			}
-		})
-	}
-	return ctx, cancel
+	told := map[transport.Status]bool{}
+	prompt := w.options.Prompt
+	return transport.WithStatus(ctx, func(s transport.Status) {
+		switch {
+		case told[s]:
+		case s == transport.StatusUPNeeded && prompt.Touch != nil:
+			prompt.Touch(Touch{Command: command, Long: w.long})
+		case s == transport.StatusProcessing && prompt.Processing != nil:
+			prompt.Processing(command)
+		}
+		told[s] = true
+	}), cancel
 }
 
 // deadline returns the context for what may take Timeout.

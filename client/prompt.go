@@ -19,6 +19,9 @@ type Prompt struct {
 	// Touch says that the key waits for a touch; it is called once for each
 	// command that waits, and must return at once.
 	Touch func(t Touch)
+	// Processing says that the key works on a command and waits for nobody; it is
+	// called at most once for each command, and must return at once.
+	Processing func(command ctap2.Command)
 	// Sample says what the sensor made of a finger, and how many good samples are
 	// still needed to enrol it; it must return at once.
 	Sample func(s ctap2.SampleStatus, remaining uint)

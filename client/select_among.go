@@ -86,6 +86,9 @@ func (k *Key) double(stage *oneAtATime) *Key {
 	if touch := o.Prompt.Touch; touch != nil {
 		o.Prompt.Touch = func(t Touch) { stage.do(func() { touch(t) }) }
 	}
+	if processing := o.Prompt.Processing; processing != nil {
+		o.Prompt.Processing = func(c ctap2.Command) { stage.do(func() { processing(c) }) }
+	}
 	if findings := o.Findings; findings != nil {
 		o.Findings = func(f ctap2.Finding) { stage.do(func() { findings(f) }) }
 	}

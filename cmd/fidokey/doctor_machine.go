@@ -203,9 +203,9 @@ func (m *machine) permissionRemedy(d deviceInfo) []string {
 	}
 	return append(first,
 		"For whoever sits at this computer, put into /etc/udev/rules.d/70-fido.rules:",
-		"  " + match + `TAG+="uaccess"`,
+		"  "+match+`TAG+="uaccess"`,
 		"For a group, also without a screen, instead:",
-		"  " + match + `GROUP="plugdev", MODE="0660"`,
+		"  "+match+`GROUP="plugdev", MODE="0660"`,
 		"and put the user into it: sudo usermod -aG plugdev USER, then log in again.",
 		"Then: sudo udevadm control --reload && sudo udevadm trigger --subsystem-match=hidraw",
 	)

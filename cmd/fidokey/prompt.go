@@ -91,6 +91,11 @@ func readLine(r io.Reader) ([]byte, error) {
 func (e *env) prompt(current, next *pinSource) client.Prompt {
 	p := client.Prompt{
 		Touch: e.askTouch,
+		Processing: func(c ctap2.Command) {
+			if e.events() {
+				e.event(eventProcessing, map[string]any{"command": c.String()})
+			}
+		},
 		Sample: func(s ctap2.SampleStatus, remaining uint) {
 			e.wait(sampleInWords(s, remaining), eventSample, map[string]any{"status": s.String(), "remaining": remaining})
 		},
