@@ -452,3 +452,30 @@ func TestTimeout(t *testing.T) {
 		}
 	})
 }
+
+// working is a key that reports its keepalives more than once.
+type working struct{ transport.Device }
+
+func (w working) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	for _, s := range []transport.Status{transport.StatusProcessing, transport.StatusProcessing, transport.StatusUPNeeded, 9, transport.StatusUPNeeded} {
+		transport.Report(ctx, s)
+	}
+	return w.Device.Exchange(ctx, msg)
+}
+
+// TestKeepalives: the person is told once of each kind, and of no other.
+func TestKeepalives(t *testing.T) {
+	b := newBench(t, simulator.Config{})
+	var told []string
+	key := client.New(working{b.wire}, client.Options{Prompt: client.Prompt{
+		Touch:      func(touch client.Touch) { told = append(told, "touch "+touch.Command.String()) },
+		Processing: func(c ctap2.Command) { told = append(told, "processing "+c.String()) },
+	}})
+	if err := key.Select(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"processing authenticatorGetInfo", "touch authenticatorGetInfo", "processing authenticatorSelection", "touch authenticatorSelection"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/fidokey/fidokey/ctap2"
 )
 
 // schemaFolder has the JSON Schemas of what --json prints.
@@ -146,5 +148,25 @@ func (s *schemas) events(ts *testscript.TestScript, neg bool, args []string) {
 		if last := i == len(lines)-1; last != (event.(map[string]any)["event"] == eventDone) {
 			ts.Fatalf("%s is line %d of %d", line, i+1, len(lines))
 		}
+	}
+}
+
+// TestProcessingEvent: a key that works for long is told of as an event, and
+// otherwise not at all.
+func TestProcessingEvent(t *testing.T) {
+	var stderr bytes.Buffer
+	e := &env{stderr: &stderr}
+	e.prompt(nil, nil).Processing(ctap2.CommandMakeCredential)
+	if stderr.Len() > 0 {
+		t.Errorf("without --events: %s", &stderr)
+	}
+	e.global.events = "jsonl"
+	e.prompt(nil, nil).Processing(ctap2.CommandMakeCredential)
+	event, err := jsonschema.UnmarshalJSON(&stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := loadSchemas(t).validate("event.json", event); err != nil || event.(map[string]any)["event"] != eventProcessing {
+		t.Errorf("%v: %v", event, err)
 	}
 }
