@@ -157,6 +157,9 @@ func (e *env) openNamed(ctx context.Context, places []place, name string, prompt
 	if found := named(places, name); len(found) > 0 {
 		return e.openOne(ctx, found, prompt)
 	}
+	if strings.HasPrefix(name, "pcsc:") {
+		return nil, noKeyError{fmt.Errorf("%s: this program reaches keys over USB so far, not in smart-card readers", name)}
+	}
 	if strings.ContainsAny(name, `/\`) {
 		// Not in the list: opening says why, for it may be no FIDO device at all.
 		return e.hidPlace(hid.Info{Path: name}).open(ctx, prompt)
