@@ -101,6 +101,9 @@ func (e *env) places() ([]place, error) {
 		}}}, nil
 	}
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
+	if errors.Is(err, transport.ErrUnsupported) { // no such backend
+		return nil, usageError{err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,12 +9,24 @@ import (
 )
 
 // refuseOldFile refuses a file that is there already: better before the key is
-// asked than afterwards.
+// asked than afterwards. A flag that is not given is all right.
 func refuseOldFile(flag, path string) error {
+	if path == "" {
+		return nil
+	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return usageError{fmt.Errorf("%s %s: the file is there already, or its folder is not: choose another", flag, path)}
 	}
 	return nil
+}
+
+// writeNewJSON is writeNewFile for a value.
+func writeNewJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeNewFile(path, append(text, '\n'))
 }
 
 // writeNewFile writes a file for its owner only, and never over an old one.

@@ -54,7 +54,10 @@ func (e *env) reset(ctx context.Context, key *openedKey, list bool) (report, err
 	if err != nil {
 		return nil, err
 	}
-	where := strings.TrimSpace(key.device.Path + " " + key.device.name())
+	where := key.device.Path
+	if name := key.device.name(); name != "" {
+		where += " (" + name + ")"
+	}
 	if e.dryRun {
 		return resetReport{"Nothing was done. A reset would destroy:", true, lost}, nil
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,30 +11,11 @@ import (
 	"github.com/fidokey/fidokey/webauthn"
 )
 
-// refuseOld is refuseOldFile for a flag that may be empty.
-func refuseOld(flag, path string) error {
-	if path == "" {
-		return nil
-	}
-	return refuseOldFile(flag, path)
-}
-
-// saveJSON writes a new file, never over an old one.
-func saveJSON(path string, v any) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(f)
-	encoder.SetIndent("", "  ")
-	return errors.Join(encoder.Encode(v), f.Close())
-}
-
 // saveRegistration saves a RegistrationResponseJSON.
 func saveRegistration(path string, r *webauthn.RegistrationResponse) error {
 	saved := *r
 	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
-	return saveJSON(path, &saved)
+	return writeNewJSON(path, &saved)
 }
 
 // A savedAssertion is the file of "authenticate --response": an
@@ -49,7 +29,7 @@ type savedAssertion struct {
 func saveAssertion(path string, r *webauthn.AuthenticationResponse, asked request) error {
 	saved := *r
 	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
-	return saveJSON(path, savedAssertion{&saved, asked})
+	return writeNewJSON(path, savedAssertion{&saved, asked})
 }
 
 // withoutSecrets leaves out what must not lie in a file: whoever has it opens

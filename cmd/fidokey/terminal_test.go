@@ -128,6 +128,10 @@ func TestTables(t *testing.T) {
 			t.Errorf("%d columns: %s", width, line)
 		}
 	}
+	// Long words stay whole where shorter ones can go to the next line.
+	if settings := onTerminal(t, nil, "config", "show", "--device", "simulator"); !strings.Contains(settings, "enterprise-attestation ") || !strings.Contains(settings, " relying") {
+		t.Errorf("words are broken:\n%s", settings)
+	}
 	piped, err := exec.Command("fidokey", "simulator", "profiles").Output()
 	if err != nil {
 		t.Fatal(err)

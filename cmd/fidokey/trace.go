@@ -32,8 +32,6 @@ func newTraceCmd(e *env) *cobra.Command {
 A trace has no secrets: PINs, tokens and what encrypts them are zeroes in it. It
 has the names of accounts and relying parties. The format is in docs/trace.md.
 '--trace FILE' records any command.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTraceRecordCmd(e), newTraceShowCmd(e), newTraceReplayCmd(e))
 	return cmd
