@@ -22,9 +22,16 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	called, err := newRootCmd(e).ExecuteContextC(ctx)
-	e.usage = usageOf(called)
-	return e.exit(err)
+	return e.exit(execute(ctx, e, newRootCmd(e)))
+}
+
+// execute runs the command that is called, and notes how it should be.
+func execute(ctx context.Context, e *env, root *cobra.Command) error {
+	called, err := root.ExecuteContextC(ctx)
+	if !e.started && e.usage == "" { // else it is that of a command within this one
+		e.usage = usageOf(called)
+	}
+	return err
 }
 
 // usageOf says how a command is called, to whoever called it otherwise.
@@ -45,6 +52,7 @@ type env struct {
 	command        string // as it was called: "pin set"
 	usage          string // how it should have been
 	live           live
+	pinGiven       bool              // by a flag: then nobody is asked for a finger
 	tokens         client.TokenStore // of --remember; nil: none
 
 	// Flags of some commands.

@@ -74,9 +74,9 @@ that the key gave are zeroes.`,
 func (e *env) rerun(cmd *cobra.Command, args []string) error {
 	global := e.global
 	root := newRootCmd(e)
-	e.global = global // in place of the defaults
+	e.global, e.started = global, false // in place of the defaults
 	root.SetArgs(args)
-	return root.ExecuteContext(cmd.Context())
+	return execute(cmd.Context(), e, root)
 }
 
 // traceReport is the answer of "trace show".
