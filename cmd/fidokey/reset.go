@@ -122,7 +122,8 @@ func whatIsLost(ctx context.Context, key *openedKey, list bool) (l loss, err err
 	}
 	all, err := key.Credentials(ctx)
 	switch {
-	case errors.Is(err, client.ErrNoCredentialManagement), errors.Is(err, client.ErrNoRPList), errors.Is(err, client.ErrNoPIN):
+	case errors.Is(err, client.ErrNoCredentialManagement), errors.Is(err, client.ErrNoRPList), errors.Is(err, client.ErrNoPIN),
+		errors.Is(err, ctap2.ErrPINBlocked): // which only the reset helps
 		return l, nil
 	case errors.Is(err, client.ErrIncomplete):
 		l.incomplete = true
