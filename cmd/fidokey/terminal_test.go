@@ -163,6 +163,9 @@ func TestLiveLine(t *testing.T) {
 		if strings.Count(written, words) < 3 {
 			t.Errorf("%v: the line does not move:\n%q", environment, written)
 		}
+		if strings.Contains(written, "\x1b[3") {
+			t.Errorf("%v: the line has a colour:\n%q", environment, written)
+		}
 		if strings.Contains(s.String(), words) || !strings.Contains(s.String(), "Registered alice at example.com.") {
 			t.Errorf("%v: at the end\n%s", environment, s)
 		}
