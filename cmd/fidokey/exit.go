@@ -10,6 +10,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/u2f"
 )
@@ -156,6 +157,7 @@ var hints = []struct {
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
 	{transport.ErrClosed, exitNoKey, "The key is gone: it was unplugged, or its program ended."},
 	{ctap2.ErrMalformed, exitVerify, "The key does not follow the specification."},

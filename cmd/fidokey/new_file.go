@@ -6,16 +6,20 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
-// refuseOldFile refuses a file that is there already: better before the key is
-// asked than afterwards. A flag that is not given is all right.
+// refuseOldFile refuses a file that is there already, or whose folder is not: better
+// before the key is asked than afterwards. A flag that is not given is all right.
 func refuseOldFile(flag, path string) error {
 	if path == "" {
 		return nil
 	}
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return usageError{fmt.Errorf("%s %s: the file is there already, or its folder is not: choose another", flag, path)}
+		return usageError{fmt.Errorf("%s %s: the file is there already: choose another", flag, path)}
+	}
+	if folder, err := os.Stat(filepath.Dir(path)); err != nil || !folder.IsDir() {
+		return usageError{fmt.Errorf("%s %s: its folder is not there", flag, path)}
 	}
 	return nil
 }

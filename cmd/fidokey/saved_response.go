@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"strings"
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/webauthn"
@@ -53,6 +55,16 @@ func (e *env) readFile(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// notAsExpected says in words of JSON what the error of a decoder says in those of
+// Go.
+func notAsExpected(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("a %s stands where something else belongs", strings.Join(strings.Fields(wrong.Value+" "+wrong.Field), " for "))
+	}
+	return err
+}
+
 // resultOf takes the result out of an answer of --json; other text stays.
 func resultOf(text []byte) []byte {
 	var a struct {
@@ -77,7 +89,7 @@ func loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
 		_, _, err = r.Credential()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, err)
+		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, notAsExpected(err))
 	}
 	return &r, nil
 }
