@@ -62,13 +62,13 @@ func deadToken(err error) bool {
 func (k *Key) getToken(ctx context.Context, need pin.Grant) (*pin.Token, error) {
 	k.dropToken()
 	permissions, _ := k.info.Option(ctap2.OptionPINUVAuthToken)
-	if permissions && k.byUV(need.Permissions) {
+	if permissions && k.byUV(need.Permissions) && !k.prefersPIN(need.Permissions) {
 		token, err := k.tokenByUV(ctx, need)
 		if err == nil || !k.fallsBackToPIN(err, need.Permissions) {
 			return token, err
 		}
 	}
-	if no, _ := k.info.Option(ctap2.OptionNoMcGaWithPIN); no && need.Permissions&(ctap2.PermissionMC|ctap2.PermissionGA) != 0 {
+	if k.pinForbidden(need.Permissions) {
 		return nil, ErrNoUserVerification
 	}
 	return k.tokenByPIN(ctx, need)
@@ -83,12 +83,28 @@ func (k *Key) byUV(permissions ctap2.Permissions) bool {
 	return uv && (enroll || permissions&ctap2.PermissionBE == 0) && (config || permissions&ctap2.PermissionACFG == 0)
 }
 
+// pinForbidden reports whether the key yields these permissions by built-in user
+// verification only.
+func (k *Key) pinForbidden(permissions ctap2.Permissions) bool {
+	no, _ := k.info.Option(ctap2.OptionNoMcGaWithPIN)
+	return no && permissions&(ctap2.PermissionMC|ctap2.PermissionGA) != 0
+}
+
+// pinServes reports whether there is a PIN that yields these permissions.
+func (k *Key) pinServes(permissions ctap2.Permissions) bool {
+	hasPIN, _ := k.info.Option(ctap2.OptionClientPIN)
+	return hasPIN && !k.pinForbidden(permissions)
+}
+
+// prefersPIN reports whether the PIN goes before built-in user verification.
+func (k *Key) prefersPIN(permissions ctap2.Permissions) bool {
+	return k.options.PreferPIN && k.pinServes(permissions)
+}
+
 // fallsBackToPIN reports whether the PIN helps after err: where the key does not
 // take any more fingers, not where the person declined or did nothing.
 func (k *Key) fallsBackToPIN(err error, permissions ctap2.Permissions) bool {
-	hasPIN, _ := k.info.Option(ctap2.OptionClientPIN)
-	no, _ := k.info.Option(ctap2.OptionNoMcGaWithPIN)
-	if !hasPIN || no && permissions&(ctap2.PermissionMC|ctap2.PermissionGA) != 0 {
+	if !k.pinServes(permissions) {
 		return false
 	}
 	for _, status := range []ctap2.Status{ctap2.ErrUVBlocked, ctap2.ErrUVInvalid, ctap2.ErrPINBlocked, ctap2.ErrUnauthorizedPermission, ctap2.ErrNotAllowed} {

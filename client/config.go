@@ -15,18 +15,18 @@ import (
 // the key refuses them. Nothing was sent.
 var ErrWouldRefuse = errors.New("the key would refuse it")
 
-// ErrKeyCannot is wrapped by errors about what getInfo does not list. It is a
+// Errors about what getInfo does not list are ErrKeyCannot, which is a
 // transport.ErrUnsupported. Nothing was sent.
-var ErrKeyCannot error = keyCannot{}
+var ErrKeyCannot error = keyCannot("not supported by this key")
 
-type keyCannot struct{}
+// keyCannot says what a key cannot do, and is ErrKeyCannot whatever that is.
+type keyCannot string
 
-func (keyCannot) Error() string { return "not supported by this key" }
+func (k keyCannot) Error() string { return string(k) }
 
-func (keyCannot) Is(target error) bool { return target == transport.ErrUnsupported }
-
-// unsupported says what a key cannot do.
-func unsupported(what string) error { return fmt.Errorf("%s: %w", what, ErrKeyCannot) }
+func (keyCannot) Is(target error) bool {
+	return target == ErrKeyCannot || target == transport.ErrUnsupported
+}
 
 // MinPINLength is what authenticatorConfig can demand of PINs. The zero value of
 // a field leaves things as they are.
@@ -74,7 +74,7 @@ func (k *Key) ForcePINChange(ctx context.Context) error {
 // before it sends anything.
 func (m MinPINLength) Check(info *ctap2.GetInfoResponse) error {
 	if ok, _ := info.Option(ctap2.OptionSetMinPINLength); !ok {
-		return unsupported("the key's rules for PINs cannot be changed: it has no option setMinPINLength")
+		return keyCannot("the key's rules for PINs cannot be changed: it has no option setMinPINLength")
 	}
 	if !m.ForceChange && !m.ComplexityPolicy && m.Length == 0 && len(m.RPIDs) == 0 {
 		return errors.New("no rule for PINs is given")
@@ -91,7 +91,7 @@ func (m MinPINLength) Check(info *ctap2.GetInfoResponse) error {
 	case m.ForceChange && !hasPIN:
 		return fmt.Errorf("%w: a PIN cannot be made to be changed before one is set: %w", ErrWouldRefuse, ErrNoPIN)
 	case m.ComplexityPolicy && info.PINComplexityPolicy == nil:
-		return unsupported("the key has no PIN complexity policy to enforce")
+		return keyCannot("the key has no PIN complexity policy to enforce")
 	}
 	if err := m.checkRPIDs(info); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (m MinPINLength) checkRPIDs(info *ctap2.GetInfoResponse) error {
 	}
 	tells := slices.Contains(info.Extensions, "minPinLength") || slices.Contains(info.Extensions, "pinComplexityPolicy")
 	if info.Extensions != nil && !tells {
-		return unsupported("the key tells no relying party about its PIN: it has neither extension minPinLength nor pinComplexityPolicy")
+		return keyCannot("the key tells no relying party about its PIN: it has neither extension minPinLength nor pinComplexityPolicy")
 	}
 	most := uint(0)
 	if info.MaxRPIDsForSetMinPINLength != nil {
@@ -129,7 +129,7 @@ func (k *Key) SetAlwaysUV(ctx context.Context, on bool) error {
 	}
 	switch now, present := info.Option(ctap2.OptionAlwaysUV); {
 	case !present:
-		return unsupported("the key cannot be made to always verify the user: it has no option alwaysUv")
+		return keyCannot("the key cannot be made to always verify the user: it has no option alwaysUv")
 	case now == on:
 		return nil
 	}
@@ -150,7 +150,7 @@ func (k *Key) EnableEnterpriseAttestation(ctx context.Context) error {
 	}
 	switch on, present := info.Option(ctap2.OptionEP); {
 	case !present:
-		return unsupported("the key has no enterprise attestation: it has no option ep")
+		return keyCannot("the key has no enterprise attestation: it has no option ep")
 	case on:
 		return nil
 	}
@@ -167,7 +167,7 @@ func (k *Key) EnableLongTouchForReset(ctx context.Context) error {
 	}
 	switch {
 	case info.LongTouchForReset == nil:
-		return unsupported("the key knows no long touch for a reset")
+		return keyCannot("the key knows no long touch for a reset")
 	case *info.LongTouchForReset:
 		return nil
 	}
@@ -183,7 +183,7 @@ func (k *Key) VendorConfig(ctx context.Context, vendorCommandID uint64, others m
 		return err
 	}
 	if info.VendorPrototypeConfigCommands == nil {
-		return unsupported("the key has no vendor prototype commands")
+		return keyCannot("the key has no vendor prototype commands")
 	}
 	if _, taken := others[1]; taken {
 		return errors.New("parameter 1 is the number of the vendor's command itself")
@@ -195,10 +195,10 @@ func (k *Key) VendorConfig(ctx context.Context, vendorCommandID uint64, others m
 // subcommand of authenticatorConfig, by what getInfo says.
 func CheckConfig(info *ctap2.GetInfoResponse, sub ctap2.ConfigSubCommand) error {
 	if ok, _ := info.Option(ctap2.OptionAuthnrCfg); !ok {
-		return unsupported("the key has no authenticatorConfig")
+		return keyCannot("the key has no authenticatorConfig")
 	}
 	if listed := info.AuthenticatorConfigCommands; listed != nil && !slices.Contains(listed, uint(sub)) {
-		return unsupported(fmt.Sprintf("the key does not list subcommand %d of authenticatorConfig", sub))
+		return keyCannot(fmt.Sprintf("the key does not list subcommand %d of authenticatorConfig", sub))
 	}
 	return nil
 }

@@ -138,7 +138,7 @@ func changing(ctx context.Context, k *Key, sub ctap2.CredentialSubCommand, id []
 	case err != nil:
 		return nil, err
 	case m.preview && sub == ctap2.UpdateUserInformation:
-		return nil, unsupported("the key knows only the prototype of credential management (FIDO_2_1_PRE), which cannot change what is stored of a user")
+		return nil, keyCannot("the key knows only the prototype of credential management (FIDO_2_1_PRE), which cannot change what is stored of a user")
 	case len(id) == 0:
 		return nil, errors.New("no credential ID is given")
 	case user != nil && len(user.ID) == 0:

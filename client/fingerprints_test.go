@@ -160,6 +160,13 @@ func TestFingerInPlaceOfPIN(t *testing.T) {
 	if len(m.person.asked) != 0 {
 		t.Errorf("the PIN was asked for: %v", m.person.asked)
 	}
+	// A PIN that is at hand goes first, if that is said.
+	m.options.PreferPIN = true
+	m.open(t)
+	if all, err := m.Fingerprints(t.Context()); err != nil || len(all) != 1 || len(m.person.asked) != 1 {
+		t.Errorf("%v, %v, PIN asked for %d times", all, err, len(m.person.asked))
+	}
+	m.options.PreferPIN = false
 	// Another's finger does not, and the PIN helps.
 	f.lay = func(context.Context) simulator.Sample { return simulator.Sample{Finger: "another's"} }
 	m.open(t)

@@ -32,6 +32,9 @@ type Options struct {
 	// flow ends with [ErrLastTries]. 0 means [DefaultMinRetries]; 1 lets the very
 	// last try be spent, after which only a reset makes the key usable.
 	MinRetries uint
+	// PreferPIN takes the PIN where it is set, though the key could verify the
+	// user by itself: for a PIN that is at hand when no finger is.
+	PreferPIN bool
 	// Findings takes what the key did otherwise than the specification says and
 	// was tolerated. It is called from the goroutine of the flow.
 	Findings func(ctap2.Finding)

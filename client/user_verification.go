@@ -84,7 +84,7 @@ func verifyUser[R any](ctx context.Context, k *Key, v verification, try func(pro
 		k.tolerate("the key asks for user verification where getInfo says that it does not")
 	}
 	permissions, _ := k.info.Option(ctap2.OptionPINUVAuthToken)
-	if builtIn, _ := k.info.Option(ctap2.OptionUV); builtIn && !permissions {
+	if builtIn, _ := k.info.Option(ctap2.OptionUV); builtIn && !permissions && !k.prefersPIN(v.need.Permissions) {
 		r, err := try(proof{uv: &builtIn})
 		if err == nil || !errors.Is(err, ctap2.ErrPUATRequired) && !k.fallsBackToPIN(err, v.need.Permissions) {
 			return r, err

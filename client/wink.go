@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/fidokey/fidokey/transport"
@@ -23,7 +22,7 @@ func (k *Key) Wink(ctx context.Context) error {
 	dev, ok := transport.As[interface{ Wink(context.Context) error }](k.dev.Device)
 	claimer, tells := transport.As[interface{ ClaimsWink() bool }](k.dev.Device)
 	if !ok || !tells || !claimer.ClaimsWink() {
-		return fmt.Errorf("wink: %w", transport.ErrUnsupported)
+		return keyCannot("the key does not say that it can blink (CTAPHID_WINK)")
 	}
 	if err := k.dev.awaitHearing(ctx); err != nil {
 		return err

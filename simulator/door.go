@@ -27,7 +27,8 @@ func (c DoorConfig) ready(address net.Addr) {
 	}
 }
 
-var errNotLoopback = errors.New("the address is not loopback, so others could use the key: that must be asked for")
+// ErrNotLoopback is wrapped by the error of an address that needs AllowRemote.
+var ErrNotLoopback = errors.New("the address is not loopback, so others could use the key: that must be asked for")
 
 // CheckLoopback refuses addresses that other machines can reach.
 func CheckLoopback(address string) error {
@@ -39,7 +40,7 @@ func CheckLoopback(address string) error {
 		return nil
 	}
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
-		return fmt.Errorf("%s: %w", address, errNotLoopback)
+		return fmt.Errorf("%s: %w", address, ErrNotLoopback)
 	}
 	return nil
 }

@@ -44,8 +44,6 @@ They work like the commands beside them, and have their flags. A PIN is not take
 from the command line: in place of -P and -n there are --pin-file, --pin-stdin and
 --pin-env, and --new-pin-file and so on.`,
 		Example: "  fidokey access change-pin",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newAccessChangePINCmd(e),

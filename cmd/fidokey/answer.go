@@ -111,6 +111,9 @@ func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx co
 	if err != nil {
 		return err
 	}
+	if len(places) == 0 {
+		return errNoKey
+	}
 	answers, failures := make([]keyAnswer, len(places)), make([]error, len(places))
 	var every sync.WaitGroup
 	var asking sync.Mutex

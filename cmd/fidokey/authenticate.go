@@ -77,7 +77,7 @@ func (o *authenticateOptions) check() (err error) {
 	if o.rp.credential != "" {
 		files = append([]string{o.rp.credential}, files...)
 	}
-	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), refuseOld("--response", o.response)); err != nil {
+	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), refuseOldFile("--response", o.response)); err != nil {
 		return err
 	}
 	if o.appID != "" && len(files) == 0 {

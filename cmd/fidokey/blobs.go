@@ -29,8 +29,6 @@ have nothing to do. Room for a blob is made when a credential is registered.
 
 A credential is named as in 'fidokey credentials', or by --rp if the key has one
 only of this RP ID.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newBlobsListCmd(e), newBlobsGetCmd(e), newBlobsSetCmd(e), newBlobsDeleteCmd(e),

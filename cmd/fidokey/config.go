@@ -67,8 +67,6 @@ func newConfigCmd(e *env) *cobra.Command {
 		Short:   "Show and change the settings of a key",
 		Long:    "Show and change the settings of a key. Those of its PIN are changed by 'fidokey pin\nmin-length' and 'fidokey pin force-change'.",
 		Example: "  fidokey config show\n  fidokey config always-uv on",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newConfigShowCmd(e))
 	for _, s := range settings {

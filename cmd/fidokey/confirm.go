@@ -47,7 +47,7 @@ func (e *env) confirm(ctx context.Context, loss, question string) error {
 	answer, err := term.ReadLine(ctx, fmt.Sprintf("%s\n%s Type 'yes' to go on: ", loss, question))
 	switch {
 	case errors.Is(err, term.ErrNoTerminal):
-		return safetyError{fmt.Errorf("%s\nnobody can be asked, for there is no terminal; --yes goes on without", loss)}
+		return safetyError{fmt.Errorf("nobody can be asked, for there is no terminal; --yes goes on without. %s", loss)}
 	case err != nil:
 		return err
 	case !strings.EqualFold(strings.TrimSpace(answer), "yes"):

@@ -29,8 +29,6 @@ at all.
 
 A credential is named by its ID in hexadecimal, base64 or base64url, or by a
 beginning of that which no other has, of 4 characters or more.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
 		newCredentialsListCmd(e), newCredentialsShowCmd(e), newCredentialsDeleteCmd(e), newCredentialsRenameCmd(e),

@@ -108,10 +108,8 @@ func (x *credentialExport) check(e *env) error {
 		return usageError{fmt.Errorf("--format %q: there are json and csv", x.format)}
 	case x.format == "csv" && x.file == "" && e.global.json:
 		return usageError{errors.New("--format csv and --json are two forms of one answer: choose one, or write to a file with --output")}
-	case x.file != "":
-		return refuseOldFile("--output", x.file)
 	}
-	return nil
+	return refuseOldFile("--output", x.file)
 }
 
 func runCredentialsExport(ctx context.Context, e *env, reader *credentialReader, x *credentialExport) error {

@@ -101,6 +101,9 @@ func (e *env) places() ([]place, error) {
 		}}}, nil
 	}
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
+	if errors.Is(err, transport.ErrUnsupported) { // no such backend
+		return nil, usageError{err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +155,9 @@ func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, er
 	return e.openNamed(ctx, places, name, prompt)
 }
 
+// errNoKey is what a list of keys with nothing in it means to a command.
+var errNoKey = noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+
 // openNamed opens the key of the list that a name means.
 func (e *env) openNamed(ctx context.Context, places []place, name string, prompt client.Prompt) (*openedKey, error) {
 	if found := named(places, name); len(found) > 0 {
@@ -162,10 +168,14 @@ func (e *env) openNamed(ctx context.Context, places []place, name string, prompt
 	}
 	if strings.ContainsAny(name, `/\`) {
 		// Not in the list: opening says why, for it may be no FIDO device at all.
-		return e.hidPlace(hid.Info{Path: name}).open(ctx, prompt)
+		key, err := e.hidPlace(hid.Info{Path: name}).open(ctx, prompt)
+		if err != nil && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, transport.ErrBusy) {
+			err = noKeyError{err}
+		}
+		return key, err
 	}
-	if len(places) == 0 && name == "" {
-		return nil, noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+	if len(places) == 0 {
+		return nil, errNoKey
 	}
 	key, err := e.openModel(ctx, places, name, prompt)
 	if key == nil && err == nil {
@@ -284,7 +294,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 
 // newKey is a key on an open device, with what the flags say.
 func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt) (*openedKey, error) {
-	options := client.Options{Prompt: prompt, Timeout: e.global.timeout, Tokens: e.tokens}
+	options := client.Options{Prompt: prompt, Timeout: e.global.timeout, Tokens: e.tokens, PreferPIN: e.pinGiven}
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}

@@ -82,11 +82,19 @@ type doctorReport struct {
 }
 
 func (r doctorReport) print(w *printer) {
+	var notHere []string
 	for _, d := range r.Checks {
-		w.printf("%-15s %s: %s", d.Outcome, d.Check, d.Seen)
-		for _, line := range d.Do {
-			w.printf("%-15s   %s", "", line)
+		if d.Outcome == outcomeNotApplicable {
+			notHere = append(notHere, d.Check)
+			continue
 		}
+		w.printf("%-8s %s: %s", d.Outcome, d.Check, d.Seen)
+		for _, line := range d.Do {
+			w.printf("%-8s   %s", "", line)
+		}
+	}
+	if notHere != nil {
+		w.printf("%-8s %s", "(not applicable)", strings.Join(notHere, ", "))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/briandowns/spinner"
+	"github.com/fatih/color"
 	"golang.org/x/term"
 )
 
@@ -58,6 +59,7 @@ func (e *env) waitUntil(end time.Time, words, event string, fields map[string]an
 		return
 	}
 	if l.spinner == nil {
+		color.NoColor = true // the spinner's white is not seen on white, and it does not know NO_COLOR
 		l.spinner = spinner.New(spinner.CharSets[11], 100*time.Millisecond, spinner.WithWriterFile(e.stderr.(*os.File)), spinner.WithHiddenCursor(false))
 	}
 	l.spinner.Lock()

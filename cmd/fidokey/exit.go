@@ -10,6 +10,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/u2f"
 )
@@ -70,9 +71,12 @@ func (e *env) exit(err error) int {
 		return e.ended(exitInterrupt)
 	}
 	if !e.started {
-		err = usageError{fmt.Errorf("%w\n'fidokey help' lists the commands, --help the flags of one", err)}
+		err = usageError{err}
 	}
 	failure := newErrorJSON(err)
+	if !e.started {
+		failure.Hint = e.usage
+	}
 	e.fail(failure)
 	return e.ended(failure.ExitCode)
 }
@@ -121,7 +125,7 @@ var hints = []struct {
 	{client.ErrPINUnsupported, exitPIN, ""},
 	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user. Register with --no-discoverable, sign in with --credential FILE, and ask for no user verification."},
 	{pin.ErrPolicy, exitPIN, "Nothing was sent to the key."},
-	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env (--new-pin-... for the new one)."},
+	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env; 'pin change' takes the new one with --new-pin-file and so on."},
 	{client.ErrResetWindow, exitRefused, "Nothing was destroyed. Run the command again, and plug the key in while it waits for that."},
 	{errNotReplugged, exitNoTouch, "Nothing was destroyed. Run the command again; --timeout sets how long to wait."},
 	{client.ErrResetTransport, exitRefused, "Nothing was destroyed."},
@@ -134,7 +138,9 @@ var hints = []struct {
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{client.ErrKeyCannot, exitRefused, ""},
-	{client.ErrU2FOnly, exitRefused, "Such a key stores no passkeys and verifies no user."},
+	{client.ErrNoFingerprints, exitRefused, ""},
+	{transport.ErrUnsupported, exitRefused, ""},
+	{errNoSecret, exitRefused, "'fidokey secret create' makes one."},
 	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
 	{client.ErrNoCredentialManagement, exitRefused, ""},
 	{client.ErrNoRPList, exitRefused, "Name the relying party: --rp RPID"},
@@ -147,12 +153,11 @@ var hints = []struct {
 	{transport.ErrBusy, exitFailure, "Another program uses the key: a browser, an SSH agent, a login. End it there, or try again; --timeout sets how long to wait."},
 	{context.DeadlineExceeded, exitNoTouch, "Touch the key when it blinks; --timeout sets how long to wait."},
 	{client.ErrNoDiscoverable, exitRefused, "Nothing was made. --no-discoverable makes a credential that the relying party keeps."},
-	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
-	{client.ErrNoLargeBlob, exitRefused, ""},
 	{ctap2.ErrCredentialExcluded, exitRefused, "The key has a credential of this list already."},
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
 	{transport.ErrClosed, exitNoKey, "The key is gone: it was unplugged, or its program ended."},
 	{ctap2.ErrMalformed, exitVerify, "The key does not follow the specification."},

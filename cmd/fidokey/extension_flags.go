@@ -148,7 +148,7 @@ func (x *assertionExtensions) check(verification client.UserVerification, named 
 		}
 	}
 	x.ReadLargeBlob = x.readLargeBlob != ""
-	if err := refuseOld("--large-blob-read", x.readLargeBlob); err != nil {
+	if err := refuseOldFile("--large-blob-read", x.readLargeBlob); err != nil {
 		return err
 	}
 	if x.PRF, err = x.prf.input(); err != nil {

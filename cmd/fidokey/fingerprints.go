@@ -18,8 +18,6 @@ func newFingerprintsCmd(e *env) *cobra.Command {
 		Long: `Enrol, list, rename and remove the fingerprints of a key with a sensor. The key asks
 for its PIN, or for a finger that it knows already.`,
 		Example: "  fidokey fingerprints add 'left thumb'\n  fidokey fingerprints list",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newFingerprintsAddCmd(e), newFingerprintsListCmd(e), newFingerprintsRenameCmd(e), newFingerprintsRemoveCmd(e))
 	return cmd

@@ -53,7 +53,7 @@ func matchID(text, what string, ids [][]byte) ([]byte, error) {
 	}
 	switch len(found) {
 	case 0:
-		return nil, fmt.Errorf("the key has no %s %q", what, text)
+		return nil, fmt.Errorf("the key has no %s %q; 'fidokey %ss list' shows those that it has", what, text, what)
 	case 1:
 		return found[0], nil
 	}

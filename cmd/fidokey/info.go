@@ -136,7 +136,8 @@ func (r *infoReport) print(w *printer) {
 	if state.Supported {
 		w.line("PIN length", "%s", pinLength(info))
 		if len(info.PINUVAuthProtocols) > 0 {
-			w.line("PIN protocols", "%s", strings.Trim(fmt.Sprint(info.PINUVAuthProtocols), "[]"))
+			protocols := strings.Trim(fmt.Sprint(info.PINUVAuthProtocols), "[]")
+			w.line("PIN protocols", "%s", strings.ReplaceAll(protocols, " ", ", "))
 		}
 	}
 	if info.ForcePINChange != nil && *info.ForcePINChange {

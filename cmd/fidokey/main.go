@@ -4,10 +4,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
 )
@@ -19,7 +22,24 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
-	return e.exit(newRootCmd(e).ExecuteContext(ctx))
+	return e.exit(execute(ctx, e, newRootCmd(e)))
+}
+
+// execute runs the command that is called, and notes how it should be.
+func execute(ctx context.Context, e *env, root *cobra.Command) error {
+	called, err := root.ExecuteContextC(ctx)
+	if !e.started && e.usage == "" { // else it is that of a command within this one
+		e.usage = usageOf(called)
+	}
+	return err
+}
+
+// usageOf says how a command is called, to whoever called it otherwise.
+func usageOf(cmd *cobra.Command) string {
+	if cmd.HasSubCommands() && cmd.Use == cmd.Name() {
+		return fmt.Sprintf("'%s --help' lists the commands.", cmd.CommandPath())
+	}
+	return fmt.Sprintf("Usage: %s\n'%s --help' says more.", cmd.UseLine(), cmd.CommandPath())
 }
 
 // env is the world of one run of the program: its streams, and the flags that
@@ -30,7 +50,9 @@ type env struct {
 	global         globalOptions
 	started        bool   // the command line was understood
 	command        string // as it was called: "pin set"
+	usage          string // how it should have been
 	live           live
+	pinGiven       bool              // by a flag: then nobody is asked for a finger
 	tokens         client.TokenStore // of --remember; nil: none
 
 	// Flags of some commands.

@@ -25,8 +25,6 @@ anything is sent.
 A PIN is never a flag's value, where other programs and the shell's history see
 it: it comes from the terminal, a file, standard input or an environment variable.`,
 		Example: "  fidokey pin set\n  fidokey pin verify --pin-file pin.txt",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPINSetCmd(e), newPINChangeCmd(e), newPINVerifyCmd(e), newPINRetriesCmd(e),
 		newPINForceChangeCmd(e), newPINMinLengthCmd(e))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -110,34 +111,47 @@ func row(cells []string) table.Row {
 	return r
 }
 
-// columns takes from the widest columns what the terminal has no room for.
+// columns takes from the widest columns what the terminal has no room for: first
+// where lines can be broken between words, so that identifiers stay whole.
 func (p *printer) columns(header []string, rows [][]string) []table.ColumnConfig {
 	const gap, least = 2, 8
-	widths := make([]int, len(header))
-	total := 0
+	widths, words := make([]int, len(header)), make([]int, len(header))
+	total := -gap
 	for i := range header {
-		widths[i] = text.StringWidth(header[i])
-		for _, r := range rows {
+		for _, r := range append(rows, header) {
 			widths[i] = max(widths[i], text.StringWidth(r[i]))
+			for _, word := range strings.Fields(r[i]) {
+				words[i] = max(words[i], text.StringWidth(word))
+			}
 		}
 		total += widths[i] + gap
 	}
-	for total > p.width {
-		widest := 0
-		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
-			}
+	for _, floor := range []func(column int) int{
+		func(i int) int { return words[i] },
+		func(int) int { return least },
+	} {
+		for total > p.width && shrinkWidest(widths, floor) {
+			total--
 		}
-		if widths[widest] <= least {
-			break
-		}
-		widths[widest]--
-		total--
 	}
 	var configs []table.ColumnConfig
 	for i, w := range widths {
-		configs = append(configs, table.ColumnConfig{Number: i + 1, WidthMax: w, WidthMaxEnforcer: text.WrapText})
+		configs = append(configs, table.ColumnConfig{Number: i + 1, WidthMax: w, WidthMaxEnforcer: text.WrapSoft})
 	}
 	return configs
+}
+
+// shrinkWidest takes a column from the widest that is above its floor, if there
+// is one.
+func shrinkWidest(widths []int, floor func(column int) int) bool {
+	widest := -1
+	for i, w := range widths {
+		if w > floor(i) && (widest < 0 || w > widths[widest]) {
+			widest = i
+		}
+	}
+	if widest >= 0 {
+		widths[widest]--
+	}
+	return widest >= 0
 }

@@ -102,6 +102,7 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 		Replug: e.askReplug,
 	}
 	if current != nil {
+		e.pinGiven = current.given()
 		p.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
 			if current.given() {
 				e.note("PIN: %v.", r.Retries)

@@ -117,7 +117,7 @@ func (o *registerOptions) check(cmd *cobra.Command) error {
 	if err := o.extensions.check(); err != nil {
 		return err
 	}
-	return refuseOld("--credential", o.rp.credential)
+	return refuseOldFile("--credential", o.rp.credential)
 }
 
 func (o *registerOptions) checkUser() error {
@@ -248,7 +248,9 @@ func (r *registrationReport) print(w *printer) {
 		w.line("Signature counter", "%d", data.SignCount)
 	}
 	w.line("Public key", "%v", r.Response.PublicKeyAlgorithm)
-	w.line("Transports", "%s", strings.Join(r.Response.Transports, ", "))
+	if transports := r.Response.Transports; len(transports) > 0 { // keys of CTAP 2.0 do not tell
+		w.line("Transports", "%s", strings.Join(transports, ", "))
+	}
 	if given := r.EnterpriseAttestation; given != nil {
 		w.line("Enterprise attestation", "%s", map[bool]string{true: "given", false: "not given; the key did not identify itself"}[*given])
 	}

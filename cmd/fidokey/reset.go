@@ -54,7 +54,10 @@ func (e *env) reset(ctx context.Context, key *openedKey, list bool) (report, err
 	if err != nil {
 		return nil, err
 	}
-	where := strings.TrimSpace(key.device.Path + " " + key.device.name())
+	where := key.device.Path
+	if name := key.device.name(); name != "" {
+		where += " (" + name + ")"
+	}
 	if e.dryRun {
 		return resetReport{"Nothing was done. A reset would destroy:", true, lost}, nil
 	}
@@ -119,7 +122,8 @@ func whatIsLost(ctx context.Context, key *openedKey, list bool) (l loss, err err
 	}
 	all, err := key.Credentials(ctx)
 	switch {
-	case errors.Is(err, client.ErrNoCredentialManagement), errors.Is(err, client.ErrNoRPList), errors.Is(err, client.ErrNoPIN):
+	case errors.Is(err, client.ErrNoCredentialManagement), errors.Is(err, client.ErrNoRPList), errors.Is(err, client.ErrNoPIN),
+		errors.Is(err, ctap2.ErrPINBlocked): // which only the reset helps
 		return l, nil
 	case errors.Is(err, client.ErrIncomplete):
 		l.incomplete = true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -35,10 +36,8 @@ Results go to standard output, everything else to standard error, and questions
 to the terminal. A PIN is never taken from the command line itself.
 
 ` + exitCodesHelp,
-		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			e.command = cmp.Or(cmd.Annotations[commandOf], strings.TrimPrefix(cmd.CommandPath(), "fidokey "))
 			if e.global.events != "" && e.global.events != "jsonl" {
@@ -65,25 +64,35 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.StringVar(&g.simulatorProfile, "simulator-profile", "default", "the key that '--device simulator' plays: "+profileHelp)
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
-	root.AddCommand(
-		newListCmd(e), newInfoCmd(e), newPINCmd(e), newRegisterCmd(e), newAuthenticateCmd(e),
-		newTraceCmd(e),
-		newCredentialsCmd(e),
-		newBlobsCmd(e), newSecretCmd(e),
-		newVerifyCmd(e),
-		newSimulatorCmd(e), newVersionCmd(e),
-		newFingerprintsCmd(e), newConfigCmd(e), newAccessCmd(e), newResetCmd(e),
-		newSelectCmd(e), newWinkCmd(e), newU2FCmd(e),
-		newRawCmd(e), newManCmd(e), newDoctorCmd(e),
-	)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Which key, and what it is:", []*cobra.Command{newListCmd(e), newInfoCmd(e), newSelectCmd(e), newWinkCmd(e), newDoctorCmd(e)}},
+		{"Set it up:", []*cobra.Command{newPINCmd(e), newFingerprintsCmd(e), newConfigCmd(e), newResetCmd(e), newAccessCmd(e)}},
+		{"What is on it:", []*cobra.Command{newCredentialsCmd(e), newBlobsCmd(e)}},
+		{"Use it:", []*cobra.Command{newRegisterCmd(e), newAuthenticateCmd(e), newVerifyCmd(e), newSecretCmd(e), newU2FCmd(e)}},
+		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newSimulatorCmd(e)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, cmd := range group.commands {
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(newManCmd(e), newVersionCmd(e))
 	addCompletion(e, root)
-	noteStart(e, root)
+	finish(e, root)
 	return root
 }
 
-// noteStart makes every command note that it runs: an error before that is one of
-// the command line.
-func noteStart(e *env, cmd *cobra.Command) {
+// finish gives the help to a command that has others and does nothing itself. And
+// it makes every command note that it runs: an error before that is one of the
+// command line.
+func finish(e *env, cmd *cobra.Command) {
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args, cmd.RunE = noSuchCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			e.started = true
@@ -91,8 +100,21 @@ func noteStart(e *env, cmd *cobra.Command) {
 		}
 	}
 	for _, child := range cmd.Commands() {
-		noteStart(e, child)
+		finish(e, child)
 	}
+}
+
+// noSuchCommand refuses what is no command, and names those that are much like it.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // letters that are wrong
+	words := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if alike := cmd.SuggestionsFor(args[0]); len(alike) > 0 {
+		words += "; is it " + strings.Join(alike, ", ") + "?"
+	}
+	return errors.New(words)
 }
 
 // versionReport is the answer of "version".

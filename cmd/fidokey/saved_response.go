@@ -7,35 +7,17 @@ import (
 	"io"
 	"maps"
 	"os"
+	"strings"
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/webauthn"
 )
 
-// refuseOld is refuseOldFile for a flag that may be empty.
-func refuseOld(flag, path string) error {
-	if path == "" {
-		return nil
-	}
-	return refuseOldFile(flag, path)
-}
-
-// saveJSON writes a new file, never over an old one.
-func saveJSON(path string, v any) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(f)
-	encoder.SetIndent("", "  ")
-	return errors.Join(encoder.Encode(v), f.Close())
-}
-
 // saveRegistration saves a RegistrationResponseJSON.
 func saveRegistration(path string, r *webauthn.RegistrationResponse) error {
 	saved := *r
 	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
-	return saveJSON(path, &saved)
+	return writeNewJSON(path, &saved)
 }
 
 // A savedAssertion is the file of "authenticate --response": an
@@ -49,7 +31,7 @@ type savedAssertion struct {
 func saveAssertion(path string, r *webauthn.AuthenticationResponse, asked request) error {
 	saved := *r
 	saved.ClientExtensionResults = withoutSecrets(r.ClientExtensionResults)
-	return saveJSON(path, savedAssertion{&saved, asked})
+	return writeNewJSON(path, savedAssertion{&saved, asked})
 }
 
 // withoutSecrets leaves out what must not lie in a file: whoever has it opens
@@ -71,6 +53,16 @@ func (e *env) readFile(path string) ([]byte, error) {
 		return io.ReadAll(e.stdin)
 	}
 	return os.ReadFile(path)
+}
+
+// notAsExpected says in words of JSON what the error of a decoder says in those of
+// Go.
+func notAsExpected(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Errorf("a %s stands where something else belongs", strings.Join(strings.Fields(wrong.Value+" "+wrong.Field), " for "))
+	}
+	return err
 }
 
 // resultOf takes the result out of an answer of --json; other text stays.
@@ -97,7 +89,7 @@ func loadRegistration(path string) (*webauthn.RegistrationResponse, error) {
 		_, _, err = r.Credential()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, err)
+		return nil, fmt.Errorf("%s is not a RegistrationResponseJSON as 'fidokey register' saves it: %w", path, notAsExpected(err))
 	}
 	return &r, nil
 }

@@ -277,6 +277,9 @@ func makesSecrets(ctx context.Context, key *openedKey) error {
 
 // report reads the secrets. It is an error if they are not the ones that were
 // asked for: what is locked with another one is lost.
+// errNoSecret is what becomes of a credential that any other command has made.
+var errNoSecret = errors.New("the key gave no secret: the credential was not made for hmac-secret")
+
 func (o *secretOptions) report(signed []*client.Asserted) (report, error) {
 	if len(signed) > 1 {
 		lines := []string{"the key has several credentials of " + o.rp + "; choose one with --credential:"}
@@ -293,7 +296,7 @@ func (o *secretOptions) report(signed []*client.Asserted) (report, error) {
 	verified := a.Data.Flags&ctap2.FlagUV != 0
 	switch required := o.userVerification == userVerification(client.Required); {
 	case len(secrets) == 0:
-		return nil, errors.New("the key gave no secret: the credential was not made for hmac-secret; 'fidokey secret create' makes one")
+		return nil, errNoSecret
 	case verified && !required:
 		return nil, verifyError{errors.New("the key verified the user though --uv is discouraged, and the secret is another one then: take --uv required, or turn alwaysUv off")}
 	case !verified && required:

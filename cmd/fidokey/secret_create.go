@@ -63,10 +63,8 @@ func (o *secretCreation) check() error {
 		return usageError{errors.New("where shall it be? Name a file with --credential, or store it on the key with --discoverable")}
 	case o.userVerification == userVerification(client.Preferred):
 		return usageError{errors.New("--uv takes required or discouraged")}
-	case o.credential != "":
-		return refuseOldFile("--credential", o.credential)
 	}
-	return nil
+	return refuseOldFile("--credential", o.credential)
 }
 
 func (o *secretCreation) registration() client.Registration {

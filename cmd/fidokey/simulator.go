@@ -118,8 +118,6 @@ func newSimulatorCmd(e *env) *cobra.Command {
 		Short: "Be a security key in software",
 		Long: `Be a security key in software, for tests. It keeps keys in an ordinary file and
 touches itself: it is a test instrument, not a safe place for secrets.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newSimulatorRunCmd(e), newSimulatorProfilesCmd(e), newSimulatorProfileCmd(e), newSimulatorControlCmd(e))
 	return cmd

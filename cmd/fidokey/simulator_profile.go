@@ -54,8 +54,6 @@ func newSimulatorProfileCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile",
 		Short: "Show a key that the simulator can play",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newSimulatorProfileShowCmd(e), newSimulatorProfileFromMetadataCmd(e))
 	return cmd

@@ -50,13 +50,30 @@ func plug(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 || len(args) > 2 {
 		ts.Fatalf("usage: plug PROFILE [PIN]")
 	}
-	profile, err := simulator.LoadProfile(args[0])
-	ts.Check(err)
-	clock := simulator.NewVirtualClock()
 	s := ts.Value(stationKey{}).(*station)
-	*s = station{touch: simulator.NewTouchPlan(clock, simulator.Touch{Action: simulator.TouchKey})}
-	s.key, err = simulator.New(simulator.Config{Clock: clock, Presence: s.touch.Presence, Profile: profile})
+	pin := ""
+	if len(args) == 2 {
+		pin = args[1]
+	}
+	device, stop, err := s.start(args[0], pin)
 	ts.Check(err)
+	ts.Defer(stop)
+	ts.Setenv("KEY", device)
+}
+
+// start plugs in a key with a profile, and with a PIN if that is not empty. It
+// returns its --device.
+func (s *station) start(profileName, pin string) (device string, stop func(), err error) {
+	profile, err := simulator.LoadProfile(profileName)
+	if err != nil {
+		return "", nil, err
+	}
+	clock := simulator.NewVirtualClock()
+	*s = station{pin: pin, touch: simulator.NewTouchPlan(clock, simulator.Touch{Action: simulator.TouchKey})}
+	s.key, err = simulator.New(simulator.Config{Clock: clock, Presence: s.touch.Presence, Profile: profile})
+	if err != nil {
+		return "", nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	address, ready := "", make(chan struct{})
 	var open sync.Once
@@ -67,19 +84,18 @@ func plug(ts *testscript.TestScript, neg bool, args []string) {
 		}})
 	})
 	key := s.key
-	ts.Defer(func() { cancel(); served.Wait(); key.Close() })
+	stop = func() { cancel(); served.Wait(); key.Close() }
 	<-ready
-	ts.Setenv("KEY", "tcp:"+address)
-	if len(args) == 2 {
-		s.pin = args[1]
-		ts.Check(s.client().SetPIN(context.Background()))
+	if pin != "" {
+		err = s.client().SetPIN(context.Background())
 	}
+	return "tcp:" + address, stop, err
 }
 
 // client is a program past the door.
 func (s *station) client() *client.Key {
 	pin := func() ([]byte, error) { return []byte(s.pin), nil }
-	return client.New(s.key, client.Options{Prompt: client.Prompt{
+	return client.New(s.key, client.Options{MinRetries: 1, Prompt: client.Prompt{
 		PIN:    func(context.Context, client.PINRequest) ([]byte, error) { return pin() },
 		NewPIN: func(context.Context, client.NewPINRequest) ([]byte, error) { return pin() },
 	}})

@@ -131,6 +131,10 @@ func TestTables(t *testing.T) {
 			t.Errorf("%d columns: %s", width, line)
 		}
 	}
+	// Long words stay whole where shorter ones can go to the next line.
+	if settings := onTerminal(t, nil, "config", "show", "--device", "simulator"); !strings.Contains(settings, "enterprise-attestation ") || !strings.Contains(settings, " relying") {
+		t.Errorf("words are broken:\n%s", settings)
+	}
 	piped, err := exec.Command("fidokey", "simulator", "profiles").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +165,9 @@ func TestLiveLine(t *testing.T) {
 		}
 		if strings.Count(written, words) < 3 {
 			t.Errorf("%v: the line does not move:\n%q", environment, written)
+		}
+		if strings.Contains(written, "\x1b[3") {
+			t.Errorf("%v: the line has a colour:\n%q", environment, written)
 		}
 		if strings.Contains(s.String(), words) || !strings.Contains(s.String(), "Registered alice at example.com.") {
 			t.Errorf("%v: at the end\n%s", environment, s)

@@ -32,8 +32,6 @@ func newTraceCmd(e *env) *cobra.Command {
 A trace has no secrets: PINs, tokens and what encrypts them are zeroes in it. It
 has the names of accounts and relying parties. The format is in docs/trace.md.
 '--trace FILE' records any command.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTraceRecordCmd(e), newTraceShowCmd(e), newTraceReplayCmd(e))
 	return cmd
@@ -76,9 +74,9 @@ that the key gave are zeroes.`,
 func (e *env) rerun(cmd *cobra.Command, args []string) error {
 	global := e.global
 	root := newRootCmd(e)
-	e.global = global // in place of the defaults
+	e.global, e.started = global, false // in place of the defaults
 	root.SetArgs(args)
-	return root.ExecuteContext(cmd.Context())
+	return execute(cmd.Context(), e, root)
 }
 
 // traceReport is the answer of "trace show".

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -28,8 +27,6 @@ func newU2FCmd(e *env) *cobra.Command {
 check the signatures. Many keys of today speak it too. 'fidokey register' does so by
 itself where a key knows nothing else.`,
 		Example: "  fidokey u2f version\n  fidokey u2f register --rp example.com --credential old.json",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newU2FVersionCmd(e), newU2FRegisterCmd(e), newU2FAuthenticateCmd(e))
 	return cmd
@@ -116,7 +113,7 @@ the key: what is needed to sign in is in the key handle.`,
 		Example: "  fidokey u2f register --app-id https://example.com/app-id.json --credential old.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := errors.Join(party.check(), checkNewFile("--credential", file)); err != nil {
+			if err := errors.Join(party.check(), refuseOldFile("--credential", file)); err != nil {
 				return err
 			}
 			return e.onKey(cmd.Context(), e.prompt(nil, nil), func(ctx context.Context, key *openedKey) (report, error) {
@@ -127,17 +124,6 @@ the key: what is needed to sign in is in the key handle.`,
 	party.addFlags(cmd)
 	cmd.Flags().StringVar(&file, "credential", "", "save the key handle and the public key in this new file")
 	return cmd
-}
-
-// checkNewFile refuses a file that is there already, before anything is made.
-func checkNewFile(flag, file string) error {
-	if file == "" {
-		return nil
-	}
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		return usageError{fmt.Errorf("%s %s: the file is there already: choose another", flag, file)}
-	}
-	return nil
 }
 
 // u2fCredential is what a website keeps of a registration, and the file that
@@ -191,23 +177,13 @@ func registerU2F(ctx context.Context, key *openedKey, p *u2fParty, file string) 
 	if invalid != nil {
 		return r, verifyError{invalid}
 	}
-	if file != "" {
-		err = r.save(file)
+	if file == "" {
+		return r, nil
 	}
-	return r, err
-}
-
-func (c u2fCredential) save(file string) error {
-	text, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
+	if err := writeNewJSON(file, r.u2fCredential); err != nil {
+		return r, fmt.Errorf("the key pair was made, but could not be saved: %w", err)
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return fmt.Errorf("the key pair was made, but could not be saved: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	return errors.Join(err, f.Close())
+	return r, nil
 }
 
 type u2fAuthenticateOptions struct {

@@ -241,7 +241,7 @@ func parseSaved(text []byte) (*savedResponse, error) {
 		Assertions []*webauthn.AuthenticationResponse
 	}
 	if err := json.Unmarshal(text, &kind); err != nil {
-		return nil, fmt.Errorf("not the JSON of a response: %w", err)
+		return nil, fmt.Errorf("not the JSON of a response: %w", notAsExpected(err))
 	}
 	saved := &savedResponse{Request: kind.Request}
 	switch {

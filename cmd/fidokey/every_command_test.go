@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/simulator"
+)
+
+// callsOnAKey has what each command that opens a key is called with, so that it
+// gets as far as the key, and to its PIN. Hidden commands of other names are in it
+// too.
+var callsOnAKey = map[string]string{
+	"access change-pin":             "--pin-file pin --new-pin-file pin",
+	"access force-change":           "--pin-file pin",
+	"access set-min-length":         "8 --pin-file pin --yes",
+	"access verify-pin":             "--pin-file pin",
+	"authenticate":                  "--rp example.com --pin-file pin",
+	"blobs collect":                 "--pin-file pin --yes",
+	"blobs delete":                  "--rp example.com --pin-file pin --yes",
+	"blobs get":                     "--rp example.com --pin-file pin",
+	"blobs list":                    "--pin-file pin",
+	"blobs repair":                  "--pin-file pin --yes",
+	"blobs set":                     "--rp example.com pin --pin-file pin --yes",
+	"config always-uv":              "on --pin-file pin",
+	"config enable-ep-attestation":  "--pin-file pin --yes",
+	"config enterprise-attestation": "on --pin-file pin --yes",
+	"config long-touch-reset":       "on --pin-file pin --yes",
+	"config show":                   "",
+	"config toggle-always-uv":       "--pin-file pin",
+	"credentials delete":            "aaaa --pin-file pin --yes",
+	"credentials export":            "--pin-file pin",
+	"credentials list":              "--pin-file pin",
+	"credentials metadata":          "--pin-file pin",
+	"credentials rename":            "aaaa --name alice --pin-file pin",
+	"credentials show":              "aaaa --pin-file pin",
+	"fingerprints add":              "--pin-file pin",
+	"fingerprints list":             "--pin-file pin",
+	"fingerprints remove":           "aaaa --pin-file pin --yes",
+	"fingerprints rename":           "aaaa thumb --pin-file pin",
+	"info":                          "",
+	"pin change":                    "--pin-file pin --new-pin-file pin",
+	"pin force-change":              "--pin-file pin",
+	"pin min-length":                "8 --pin-file pin --yes",
+	"pin retries":                   "",
+	"pin set":                       "--pin-file pin",
+	"pin verify":                    "--pin-file pin",
+	"raw":                           "getInfo",
+	"register":                      "--rp example.com --user alice --pin-file pin",
+	"reset":                         "--pin-file pin --dry-run",
+	"secret":                        "--rp example.com --prf x --pin-file pin",
+	"secret create":                 "--rp example.com --discoverable --pin-file pin",
+	"select":                        "",
+	"u2f authenticate":              "--rp example.com --key-handle pin",
+	"u2f register":                  "--rp example.com",
+	"u2f version":                   "",
+	"wink":                          "",
+}
+
+// onEveryCommand plugs in a key and calls do for every command that opens one, with
+// the call.
+func onEveryCommand(t *testing.T, profile, pin string, prepare func(s *station), do func(t *testing.T, s *station, cmd *cobra.Command, call *exec.Cmd)) {
+	t.Helper()
+	s, dir := &station{}, t.TempDir()
+	device, stop, err := s.start(profile, pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if err := os.WriteFile(filepath.Join(dir, "pin"), []byte("12345678\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prepare(s)
+	leaves(t, func(t *testing.T, cmd *cobra.Command) {
+		name := strings.Join(words(cmd), " ")
+		args, ok := callsOnAKey[name]
+		if !ok && usesKey(cmd) && !noJSON(cmd) && name != ofCobra {
+			t.Fatal("it is not in callsOnAKey")
+		} else if !ok {
+			t.Skip("opens no key")
+		}
+		call := exec.Command("fidokey", slices.Concat(words(cmd), strings.Fields(args), []string{"--device", device, "--timeout", "5s"})...)
+		call.Dir = dir
+		do(t, s, cmd, call)
+	})
+}
+
+// output runs a call and returns its exit code and all that it says.
+func output(t *testing.T, call *exec.Cmd) (code int, said string) {
+	t.Helper()
+	out, err := call.CombinedOutput()
+	var status *exec.ExitError
+	if err != nil && !errors.As(err, &status) {
+		t.Fatal(err)
+	}
+	return call.ProcessState.ExitCode(), string(out)
+}
+
+// TestBlockedPIN: every command that takes the PIN says that it is blocked, and
+// what helps; those that can do without do so.
+func TestBlockedPIN(t *testing.T) {
+	without := map[string]string{
+		"pin set":      "has a PIN already",
+		"blobs list":   "0 entries",
+		"blobs repair": "The array is sound",
+		"reset":        "would destroy",
+	}
+	block := func(s *station) {
+		wrong := &station{key: s.key, pin: "wrong PIN"}
+		for range 8 {
+			key := wrong.client()
+			if err := key.VerifyPIN(context.Background()); err == nil {
+				t.Fatal("the wrong PIN is right")
+			}
+			s.key.PowerCycle()
+		}
+	}
+	onEveryCommand(t, "ctap-2.3", "12345678", block, func(t *testing.T, _ *station, cmd *cobra.Command, call *exec.Cmd) {
+		if cmd.Flags().Lookup("pin-file") == nil {
+			t.Skip("takes no PIN")
+		}
+		code, said := output(t, call)
+		if words, ok := without[strings.Join(words(cmd), " ")]; ok {
+			if !strings.Contains(said, words) {
+				t.Errorf("exit code %d:\n%s", code, said)
+			}
+			return
+		}
+		if code != exitPIN || !strings.Contains(said, "CTAP2_ERR_PIN_BLOCKED (0x32)") || !strings.Contains(said, "Only a reset") {
+			t.Errorf("exit code %d:\n%s", code, said)
+		}
+	})
+}
+
+// TestUnpluggedInTheMiddle: a key that goes after some reports is exit code 3 of
+// every command, wherever it was.
+func TestUnpluggedInTheMiddle(t *testing.T) {
+	onEveryCommand(t, "ctap-2.3", "12345678", func(*station) {}, func(t *testing.T, s *station, _ *cobra.Command, call *exec.Cmd) {
+		for skip := uint(1); ; skip *= 3 { // the first is CTAPHID_INIT
+			if err := s.key.Faults().Add(simulator.Fault{Kind: simulator.FaultUnplug, ToKey: true, Skip: skip}); err != nil {
+				t.Fatal(err)
+			}
+			again := exec.Command(call.Path, call.Args[1:]...)
+			again.Dir = call.Dir
+			code, said := output(t, again)
+			pending := len(s.key.Faults().Pending()) > 0
+			s.key.Faults().Clear()
+			s.key.PowerOn()
+			if pending {
+				if skip == 1 {
+					t.Error("it sends nothing")
+				}
+				return
+			}
+			if code != exitNoKey || !strings.Contains(said, "it was unplugged") {
+				t.Errorf("after %d reports exit code %d:\n%s", skip, code, said)
+			}
+		}
+	})
+}
+
+// TestNoFeature: what a key cannot do is exit code 6 of every command, and 4 if it
+// is a PIN; it is nothing else that went wrong.
+func TestNoFeature(t *testing.T) {
+	for _, profile := range []string{"u2f", "no-pin"} {
+		t.Run(profile, func(t *testing.T) {
+			refused := 0
+			onEveryCommand(t, profile, "", func(*station) {}, func(t *testing.T, _ *station, _ *cobra.Command, call *exec.Cmd) {
+				switch code, said := output(t, call); code {
+				case exitRefused, exitPIN:
+					refused++
+				case exitOK:
+				default:
+					t.Errorf("exit code %d:\n%s", code, said)
+				}
+			})
+			if refused < len(callsOnAKey)/2 {
+				t.Errorf("%d commands are refused", refused)
+			}
+		})
+	}
+}
