@@ -12,8 +12,12 @@ import (
 	"github.com/fidokey/fidokey/transport"
 )
 
-// ErrNoFingerprints is returned for a key that has no authenticatorBioEnrollment.
-var ErrNoFingerprints = errors.New("the key has no fingerprint sensor, or none that can be managed")
+var (
+	// ErrNoFingerprints is returned for a key that has no authenticatorBioEnrollment.
+	ErrNoFingerprints = errors.New("the key has no fingerprint sensor, or none that can be managed")
+	// ErrFingerKnown is returned for a finger that is enrolled already.
+	ErrFingerKnown = errors.New("this finger is enrolled already")
+)
 
 // FingerprintSensor is what a key says of its sensor.
 type FingerprintSensor struct {
@@ -219,7 +223,8 @@ const (
 	// maxSamples ends an enrolment that leads nowhere. Sensors ask for up to a
 	// dozen good samples.
 	maxSamples = 100
-	// maxIdle is how many samples in a row may pass without a finger.
+	// maxIdle is how many samples in a row may pass without a finger, or with one
+	// that is enrolled already.
 	maxIdle = 3
 )
 
@@ -282,10 +287,12 @@ func (e *enrollment) samples(ctx context.Context, id []byte, resp *ctap2.BioEnro
 			return nil
 		case remaining == 0:
 			return e.malformed(fmt.Sprintf("no more samples are needed, and the last one was %v", status))
-		case status != ctap2.SampleNoUserActivity:
+		case status != ctap2.SampleNoUserActivity && status != ctap2.SampleExists:
 			idle = 0
 		default:
-			if idle++; idle == maxIdle {
+			if idle++; idle == maxIdle && status == ctap2.SampleExists {
+				return ErrFingerKnown
+			} else if idle == maxIdle {
 				return &ctap2.Error{Command: e.command(), Status: ctap2.ErrUserActionTimeout}
 			}
 		}

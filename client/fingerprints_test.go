@@ -367,3 +367,21 @@ func TestFullSensor(t *testing.T) {
 	}
 	m.wantAsked(t, "GetInfo", "BioEnrollment 1")
 }
+
+// TestFingerKnown: who enrols the same finger twice is told so soon.
+func TestFingerKnown(t *testing.T) {
+	f := &fingers{}
+	m := sensor(t, profile(t, "fingerprint"), f)
+	if _, err := m.EnrollFingerprint(t.Context(), client.Enrollment{}); err != nil {
+		t.Fatal(err)
+	}
+	f.lay = nil // the same again
+	m.wire.asked = nil
+	if _, err := m.EnrollFingerprint(t.Context(), client.Enrollment{}); !errors.Is(err, client.ErrFingerKnown) {
+		t.Errorf("error %v", err)
+	}
+	m.wantAsked(t, "GetInfo", "BioEnrollment 1", "BioEnrollment 2", "BioEnrollment 2", "BioEnrollment 3")
+	if fingers, err := m.Fingerprints(t.Context()); err != nil || len(fingers) != 1 {
+		t.Errorf("%v, %v", fingers, err)
+	}
+}

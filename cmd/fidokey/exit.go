@@ -137,6 +137,7 @@ var hints = []struct {
 	{ctap2.ErrOperationDenied, exitNoTouch, "The key was not touched in time, or the request was declined."},
 	{ctap2.ErrUserActionTimeout, exitNoTouch, "The key was not touched in time."},
 	{ctap2.ErrActionTimeout, exitNoTouch, "The key was not touched in time."},
+	{client.ErrFingerKnown, exitRefused, "Take another finger, or see 'fidokey fingerprints list'."},
 	{client.ErrKeyCannot, exitRefused, ""},
 	{client.ErrNoFingerprints, exitRefused, ""},
 	{transport.ErrUnsupported, exitRefused, ""},
