@@ -8,12 +8,15 @@ import (
 )
 
 // A Backend is a way to the HID devices of a system. The empty Backend is the
-// system's usual one: Hidraw on Linux, HIDAPI elsewhere.
+// system's usual one: Hidraw on Linux, Win32 on Windows, HIDAPI elsewhere.
 type Backend string
 
 const (
 	// Hidraw is Linux's own interface. It is in every Linux build.
 	Hidraw Backend = "hidraw"
+	// Win32 is Windows' own interface. It is in every Windows build. Without
+	// elevation it lists keys and cannot open them.
+	Win32 Backend = "win32"
 	// HIDAPI is the C library hidapi. It is in cgo builds for macOS, Windows
 	// and FreeBSD, and for Linux with the build tag libusb. On Linux it takes
 	// the key away from the kernel, and so from all other programs, while it is
@@ -64,8 +67,10 @@ func (b Backend) system() (system, error) {
 	switch {
 	case b == Hidraw, b == "" && runtime.GOOS == "linux":
 		return newHidraw()
+	case b == Win32, b == "" && runtime.GOOS == "windows":
+		return newWin32()
 	case b == HIDAPI, b == Libusb, b == "":
 		return newHIDAPI()
 	}
-	return nil, fmt.Errorf("HID backend %q: %w: there are %s and %s", b, transport.ErrUnsupported, Hidraw, HIDAPI)
+	return nil, fmt.Errorf("HID backend %q: %w: there are %s, %s and %s", b, transport.ErrUnsupported, Hidraw, Win32, HIDAPI)
 }

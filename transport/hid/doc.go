@@ -9,8 +9,8 @@
 //
 // A [Port] moves single reports. Behind it is a device of the operating system,
 // or a software key in the same process; the framing above it is the same.
-// Which [Backend] a build has depends on the system: hidraw in pure Go on
-// Linux, the C library hidapi elsewhere, which needs cgo.
+// Which [Backend] a build has depends on the system: hidraw on Linux and hid.dll
+// on Windows in pure Go, the C library hidapi elsewhere, which needs cgo.
 //
 // Several programs may have a key open. Open waits for its turn where programs
 // lock the device node, and waits while the key says that it is busy. A [Slot]
