@@ -186,7 +186,10 @@ func deviceString(get *windows.LazyProc, h windows.Handle) string {
 	return windows.UTF16ToString(text[:])
 }
 
-// succeeded calls a function that returns a BOOLEAN, which is one byte.
+// succeeded calls a function that returns a BOOLEAN, which is one byte. The
+// arguments may be addresses of variables, as in [windows.LazyProc.Call].
+//
+//go:uintptrescapes
 func succeeded(f *windows.LazyProc, args ...uintptr) bool {
 	r, _, _ := f.Call(args...)
 	return byte(r) != 0
