@@ -115,6 +115,16 @@ func NewRegistration(clientDataJSON []byte, made *ctap2.MakeCredentialResponse, 
 	}, nil
 }
 
+// ParseAttestationObject reads the form that [NewRegistration] makes, for answers
+// that do not come from a key itself.
+func ParseAttestationObject(b []byte) (*ctap2.MakeCredentialResponse, error) {
+	var object attestationObject
+	if err := ctapcbor.Unmarshal(b, &object); err != nil {
+		return nil, fmt.Errorf("%w: attestationObject: %w", ctap2.ErrMalformed, err)
+	}
+	return &ctap2.MakeCredentialResponse{Format: object.Format, AttStmt: object.AttStmt, AuthData: object.AuthData}, nil
+}
+
 // Credential returns the attested credential of a registration: its ID and
 // public key.
 func (r *RegistrationResponse) Credential() (*ctap2.AttestedCredential, *ctap2.AuthenticatorData, error) {

@@ -128,6 +128,10 @@ func TestAttestationObjectVectors(t *testing.T) {
 		if !bytes.Equal(r.Response.AttestationObject, want) {
 			t.Errorf("%s:\n got %x\nwant %x", name, r.Response.AttestationObject, want)
 		}
+		back, err := webauthn.ParseAttestationObject(want)
+		if err != nil || back.Format != made[name].Format || !bytes.Equal(back.AuthData, made[name].AuthData) {
+			t.Errorf("%s read back: %+v, %v", name, back, err)
+		}
 	}
 }
 
@@ -268,6 +272,9 @@ func TestResponsesSurviveJSON(t *testing.T) {
 }
 
 func TestNewRegistrationRefuses(t *testing.T) {
+	if _, err := webauthn.ParseAttestationObject([]byte{0x01}); !errors.Is(err, ctap2.ErrMalformed) {
+		t.Errorf("a number for an attestation object: %v", err)
+	}
 	made := registrations(t)["none"]
 	for name, authData := range map[string][]byte{
 		"cut off":       made.AuthData[:60],

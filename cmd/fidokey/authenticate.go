@@ -23,6 +23,7 @@ type authenticateOptions struct {
 	response   string // file
 	choice     accountChoice
 	extensions assertionExtensions
+	system     systemChoice
 
 	registrations []*webauthn.RegistrationResponse
 }
@@ -48,7 +49,9 @@ the request (challenge, RP ID, origin, user verification) in the member "request
 for 'fidokey verify'; secrets of --prf and --hmac-secret are not saved.
 
 A key that speaks U2F only needs --credential or --allow; it verifies no user and
-knows no extension.`,
+knows no extension.
+
+` + systemHelp,
 		Example: `  fidokey authenticate --rp login.microsoftonline.com --credential alice.json
   fidokey authenticate --rp example.com --first --response signed.json
   fidokey authenticate --rp example.com --credential alice.json --large-blob-write notes.txt`,
@@ -56,6 +59,9 @@ knows no extension.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {
 				return err
+			}
+			if o.system.chosen(e) {
+				return e.authenticateThroughSystem(cmd, &o)
 			}
 			return runAuthenticate(cmd.Context(), e, &o)
 		},
@@ -67,6 +73,7 @@ knows no extension.`,
 	flags.StringVar(&o.response, "response", "", "save the assertion in this new file, for 'fidokey verify'")
 	o.choice.addFlags(cmd)
 	o.extensions.addFlags(cmd)
+	o.system.addFlags(cmd)
 	addChangeFlags(e, cmd, false)
 	return cmd
 }
@@ -122,7 +129,14 @@ func (e *env) authenticate(ctx context.Context, key *openedKey, o *authenticateO
 	if err != nil {
 		return nil, err
 	}
-	if assertions, err = o.choice.choose(ctx, e, assertions, o.needsOne()); err != nil {
+	return e.authenticated(ctx, o, asked, clientDataJSON, assertions)
+}
+
+// authenticated judges the assertions, or the one that was chosen, and saves what
+// is to be saved.
+func (e *env) authenticated(ctx context.Context, o *authenticateOptions, asked request, clientDataJSON []byte, assertions []*client.Asserted) (report, error) {
+	assertions, err := o.choice.choose(ctx, e, assertions, o.needsOne())
+	if err != nil {
 		return nil, err
 	}
 	r := &assertionsReport{Request: asked, NotSent: assertions[0].Extensions.NotSent}

@@ -126,19 +126,22 @@ func (e *env) hidPlace(d hid.Info) place {
 	return place{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 		port, err := hid.OpenPath(hid.Backend(e.global.backend), d.Path)
 		if err != nil {
-			return nil, sentToDoctor(err)
+			return nil, e.sentOn(err)
 		}
 		return e.openPort(ctx, port, device, prompt)
 	}}
 }
 
-// sentToDoctor adds to the error of a device that this user may not open who can
-// say more.
-func sentToDoctor(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
+// sentOn adds to the error of a device that this user may not open what works all
+// the same, or who can say more.
+func (e *env) sentOn(err error) error {
+	switch {
+	case !errors.Is(err, fs.ErrPermission):
+		return err
+	case e.keysKept:
+		return fmt.Errorf("%w\n'fidokey register' and 'fidokey authenticate' work all the same: they go through Windows", err)
 	}
-	return err
+	return fmt.Errorf("%w\n'fidokey doctor' says how this user gets the right to it", err)
 }
 
 // openKey opens the key that --device names, or the only one that is plugged in.

@@ -100,11 +100,18 @@ func TestOpenTouched(t *testing.T) {
 // TestForbidden: a device that the system keeps from this user is exit code 9, and
 // the error names who helps.
 func TestForbidden(t *testing.T) {
-	err := sentToDoctor(fmt.Errorf("open key: %w", fs.ErrPermission))
-	if code, _ := classify(err); code != exitPermission || !strings.Contains(err.Error(), "'fidokey doctor'") {
-		t.Errorf("exit code %d: %v", code, err)
-	}
-	if err := sentToDoctor(io.EOF); err != io.EOF {
-		t.Errorf("another error is changed: %v", err)
+	denied := fmt.Errorf("open key: %w", fs.ErrPermission)
+	for _, tt := range []struct {
+		kept bool
+		want string
+	}{{false, "'fidokey doctor'"}, {true, "'fidokey register' and 'fidokey authenticate'"}} {
+		e := &env{keysKept: tt.kept}
+		err := e.sentOn(denied)
+		if code, _ := classify(err); code != exitPermission || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("exit code %d: %v", code, err)
+		}
+		if err := e.sentOn(io.EOF); err != io.EOF {
+			t.Errorf("another error is changed: %v", err)
+		}
 	}
 }

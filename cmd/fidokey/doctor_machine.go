@@ -105,7 +105,8 @@ func (m *machine) checkElevation(context.Context) diagnosis {
 		return ok("this program runs as an administrator")
 	}
 	return problem(exitPermission, "since Windows 10 version 1903 only an administrator may open a security key",
-		"Start the terminal with 'Run as administrator', or manage the key in Settings > Accounts > Sign-in options.")
+		"Start the terminal with 'Run as administrator', or manage the key in Settings > Accounts > Sign-in options.",
+		"'fidokey register' and 'fidokey authenticate' work all the same: they go through Windows.")
 }
 
 func (m *machine) checkWSL(context.Context) diagnosis {

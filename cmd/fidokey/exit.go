@@ -9,6 +9,7 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
+	"github.com/fidokey/fidokey/internal/winwebauthn"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
@@ -160,6 +161,8 @@ var hints = []struct {
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
+	{winwebauthn.NotAllowedError, exitNoTouch, "Windows was cancelled or waited in vain, or no key has a credential for this RP ID."},
+	{winwebauthn.InvalidStateError, exitRefused, "The key has a credential of this list already."},
 	{transport.ErrClosed, exitNoKey, "The key is gone: it was unplugged, or its program ended."},
 	{ctap2.ErrMalformed, exitVerify, "The key does not follow the specification."},
 }
@@ -189,7 +192,8 @@ func classify(err error) (code int, hint string) {
 	}
 	var refused *ctap2.Error
 	var refusedU2F u2f.StatusWord
-	if errors.As(err, &refused) || errors.As(err, &refusedU2F) {
+	var refusedBySystem *winwebauthn.Error
+	if errors.As(err, &refused) || errors.As(err, &refusedU2F) || errors.As(err, &refusedBySystem) {
 		return exitRefused, ""
 	}
 	return exitFailure, ""

@@ -3,7 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,23 +69,37 @@ func runList(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
+	return e.list(ctx, places)
+}
+
+func (e *env) list(ctx context.Context, places []place) error {
 	if len(places) == 0 {
 		e.note("No security key found.")
 	}
 	keys := make([]listedKey, len(places))
 	var all sync.WaitGroup
 	for i, p := range places {
-		all.Go(func() { keys[i] = identify(ctx, i+1, p) })
+		all.Go(func() { keys[i] = e.identify(ctx, i+1, p) })
 	}
 	all.Wait()
+	if slices.ContainsFunc(keys, func(k listedKey) bool { return k.Error == keptError }) {
+		e.note(keptHint)
+	}
 	return e.say(nil, listReport{keys})
 }
 
+// keptError is the error of a key that is seen and not reached.
+const keptError = "kept from this program by Windows"
+
 // identify asks a key what it is.
-func identify(ctx context.Context, index int, p place) listedKey {
+func (e *env) identify(ctx context.Context, index int, p place) listedKey {
 	listed := listedKey{Index: index, Device: p.device}
 	key, err := p.open(ctx, client.Prompt{})
-	if err != nil {
+	switch {
+	case e.keysKept && errors.Is(err, fs.ErrPermission):
+		listed.Error = keptError
+		return listed
+	case err != nil:
 		listed.Error = err.Error()
 		return listed
 	}

@@ -21,7 +21,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, platform: openPlatform, keysKept: keysAreKept()}
 	return e.exit(execute(ctx, e, newRootCmd(e)))
 }
 
@@ -54,6 +54,9 @@ type env struct {
 	live           live
 	pinGiven       bool              // by a flag: then nobody is asked for a finger
 	tokens         client.TokenStore // of --remember; nil: none
+
+	platform func() (platform, error) // the system's own WebAuthn
+	keysKept bool                     // by the system: only its own WebAuthn reaches keys
 
 	// Flags of some commands.
 	all, dryRun, yes bool

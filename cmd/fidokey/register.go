@@ -34,6 +34,8 @@ type registerOptions struct {
 	attestation, enterprise   string
 	extensions                registrationExtensions
 
+	system systemChoice
+
 	parsedUserID []byte
 	parameters   []ctap2.CredentialParameters
 	excluded     []ctap2.Descriptor
@@ -54,7 +56,9 @@ and the checks in members of their own. --credential saves the response alone, f
 saved.
 
 A key that speaks U2F only needs --no-discoverable (or --discoverable preferred),
-has ES256 only, verifies no user and knows no extension.`,
+has ES256 only, verifies no user and knows no extension.
+
+` + systemHelp,
 		Example: `  fidokey register --rp login.microsoftonline.com --user alice@example.com --credential alice.json
   fidokey register --rp example.com --user alice --no-discoverable --attestation none
   fidokey register --rp example.com --user alice --cred-protect 3 --prf 'disk key' --large-blob required`,
@@ -62,6 +66,9 @@ has ES256 only, verifies no user and knows no extension.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(cmd); err != nil {
 				return err
+			}
+			if o.system.chosen(e) {
+				return e.registerThroughSystem(cmd, &o)
 			}
 			return runRegister(cmd.Context(), e, &o)
 		},
@@ -81,6 +88,7 @@ has ES256 only, verifies no user and knows no extension.`,
 	flags.Var(oneOf{&o.attestation, []string{attestationNone, attestationDirect, attestationEnterprise}}, "attestation", "none, direct or enterprise: what proves the model")
 	flags.Var(oneOf{&o.enterprise, []string{"vendor", "platform"}}, "enterprise-attestation", "who chose the RP ID for '--attestation enterprise': vendor or platform (default: vendor)")
 	o.extensions.addFlags(cmd)
+	o.system.addFlags(cmd)
 	addChangeFlags(e, cmd, false)
 	return cmd
 }
@@ -187,18 +195,23 @@ func (e *env) register(ctx context.Context, key *openedKey, o *registerOptions) 
 	if err != nil {
 		return nil, err
 	}
+	return e.registered(o, asked, clientDataJSON, made, info.Transports, info.AAGUID)
+}
+
+// registered judges a new credential, and saves it.
+func (e *env) registered(o *registerOptions, asked request, clientDataJSON []byte, made *client.Registered, transports []string, aaguid ctap2.AAGUID) (report, error) {
 	answer := made.MakeCredentialResponse
 	if o.attestation == attestationNone {
 		answer = webauthn.WithoutAttestation(answer)
 	}
-	response, err := webauthn.NewRegistration(clientDataJSON, answer, info.Transports)
+	response, err := webauthn.NewRegistration(clientDataJSON, answer, transports)
 	if err != nil {
 		return nil, err
 	}
 	outputs := ofRegistration(o.extensions.RegistrationExtensions, made.Extensions, o.appIDExclude)
 	response.ClientExtensionResults = outputs.clientExtensionResults()
 	expected := asked.expected()
-	expected.Algorithms, expected.AAGUID = algorithmsOf(o.parameters), info.AAGUID
+	expected.Algorithms, expected.AAGUID = algorithmsOf(o.parameters), aaguid
 	r := &registrationReport{
 		RegistrationResponse: response, Request: asked, Checks: webauthn.CheckRegistration(response, expected),
 		NotSent: made.Extensions.NotSent, user: o.user, savedIn: o.rp.credential, outputs: outputs,
