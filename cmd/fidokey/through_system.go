@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -54,8 +55,15 @@ func (s *systemChoice) addFlags(cmd *cobra.Command) {
 // chosen reports whether the command goes through the system: because of the flag,
 // or because no other way leads to a key that is not named.
 func (s *systemChoice) chosen(e *env) bool {
-	return s.wanted || e.keysKept && e.global.device == ""
+	if s.wanted || !e.keysKept || e.global.device != "" {
+		return s.wanted
+	}
+	_, err := e.platform()
+	return err == nil // Windows before version 1903 has none, and keeps no keys
 }
+
+// systemTimeout is the default where the time includes that of typing a PIN.
+const systemTimeout = 2 * time.Minute
 
 // systemFlags are those that have a meaning for the system, or none for any key.
 var systemFlags = []string{
@@ -77,6 +85,9 @@ func (e *env) throughSystem(cmd *cobra.Command, what, command string, also []str
 	p, err := e.platform()
 	if err != nil {
 		return usageError{fmt.Errorf("--%s: %w", systemFlag, err)}
+	}
+	if !cmd.Flags().Changed("timeout") {
+		e.global.timeout = systemTimeout
 	}
 	e.wait("Windows asks the key: follow its window...", eventTouch, map[string]any{"command": command})
 	r, err := do(p)

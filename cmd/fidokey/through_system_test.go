@@ -178,6 +178,10 @@ func TestThroughSystemRefused(t *testing.T) {
 			}
 		})
 	}
+	f.made, f.failure = nil, nil
+	if code, _, errs := f.run(t, register...); code != 0 || f.made.Timeout != systemTimeout {
+		t.Errorf("exit code %d, %+v\n%s", code, f.made, errs)
+	}
 	// What is no device of the system is not kept by it.
 	f.made = nil
 	if code, _, errs := f.run(t, append(register, "--device", "simulator", "--simulator-state", ":memory:")...); code != 0 || f.made != nil {
