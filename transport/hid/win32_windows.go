@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -90,12 +91,27 @@ func collections() (all []collection, err error) {
 			continue // it has just been unplugged
 		}
 		c, err := collectionAt(path)
-		ids, _ := set.DeviceRegistryProperty(device, windows.SPDRP_HARDWAREID)
-		if known, ok := ids.([]string); err != nil && ok && slices.Contains(known, fidoHardwareID) {
-			// Should Windows hide even what the device is, this says that it is there.
-			c.usagePage, c.usage = 0xf1d0, 1
+		if err != nil {
+			// A key may be kept from this program so well that it says nothing.
+			ids, _ := set.DeviceRegistryProperty(device, windows.SPDRP_HARDWAREID)
+			known, _ := ids.([]string)
+			c.identify(known)
 		}
 		all = append(all, c)
+	}
+}
+
+// identify fills in what the hardware IDs of a device tell, such as
+// HID\VID_1050&PID_0407&REV_0512&MI_01.
+func (c *collection) identify(hardwareIDs []string) {
+	for _, id := range hardwareIDs {
+		if strings.EqualFold(id, fidoHardwareID) {
+			c.usagePage, c.usage = 0xf1d0, 1
+		}
+		var vendor, product uint16
+		if n, _ := fmt.Sscanf(strings.ToUpper(id), `HID\VID_%04X&PID_%04X`, &vendor, &product); n == 2 {
+			c.VendorID, c.ProductID = vendor, product
+		}
 	}
 }
 

@@ -53,6 +53,21 @@ func TestWin32OpenError(t *testing.T) {
 	}
 }
 
+// TestWin32HardwareIDs: a key that may not even be asked what it is, is told by the
+// IDs that the HID class driver has made for it.
+func TestWin32HardwareIDs(t *testing.T) {
+	var c collection
+	c.identify([]string{`HID\VID_1050&PID_0407&REV_0512&MI_01`, `HID\VID_1050&PID_0407&MI_01`, "HID_DEVICE_UP:F1D0_U:0001", "HID_DEVICE"})
+	if !c.fido() || c.VendorID != 0x1050 || c.ProductID != 0x0407 {
+		t.Errorf("a key: %+v", c)
+	}
+	c = collection{}
+	c.identify([]string{`HID\VID_845E&PID_0002`, "HID_DEVICE_SYSTEM_KEYBOARD", "HID_DEVICE_UP:0001_U:0006", "HID_DEVICE"})
+	if c.fido() || c.VendorID != 0x845e {
+		t.Errorf("a keyboard: %+v", c)
+	}
+}
+
 // pipePort is a port on one end of a pipe, which is overlapped like a device. At
 // the other end reports have their number.
 func pipePort(t *testing.T) (*win32Port, *os.File) {
