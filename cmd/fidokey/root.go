@@ -60,7 +60,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.BoolVar(&g.json, "json", false, "print the answer as JSON")
 	flags.StringVar(&g.events, "events", "", "jsonl: write what happens meanwhile to standard error as lines of JSON")
 	flags.StringVar(&g.trace, "trace", "", "write every exchange with the key, without secrets, to a new file: see 'fidokey trace'")
-	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, hidapi elsewhere (default: the system's)")
+	flags.StringVar(&g.backend, "hid-backend", "", "how to reach HID devices: hidraw or libusb on Linux, win32 or hidapi on Windows, hidapi elsewhere (default: the system's)")
 	flags.StringVar(&g.simulatorProfile, "simulator-profile", "default", "the key that '--device simulator' plays: "+profileHelp)
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)

@@ -111,7 +111,7 @@ func fitsSystem(cmd *cobra.Command, also []string) error {
 	case others == nil:
 		return nil
 	case pin:
-		return usageError{fmt.Errorf("Windows asks for the PIN itself: run the command without %s, or as an administrator", strings.Join(others, ", "))}
+		return usageError{fmt.Errorf("it is Windows that asks for the PIN: run the command without %s, or as an administrator", strings.Join(others, ", "))}
 	}
 	return usageError{fmt.Errorf("%s does not go through Windows: run the command without it, or as an administrator and without --%s", strings.Join(others, ", "), systemFlag)}
 }

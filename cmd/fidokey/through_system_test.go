@@ -156,7 +156,7 @@ func TestThroughSystemRefused(t *testing.T) {
 		want    string
 		asked   bool
 	}{
-		{"a PIN", append(register, "--pin-env", "PIN"), nil, exitUsage, "Windows asks for the PIN itself: run the command without --pin-env", false},
+		{"a PIN", append(register, "--pin-env", "PIN"), nil, exitUsage, "it is Windows that asks for the PIN: run the command without --pin-env", false},
 		{"an extension", append(register, "--large-blob", "required"), nil, exitUsage, "--large-blob does not go through Windows", false},
 		{"enterprise attestation", append(register, "--attestation", "enterprise"), nil, exitUsage, "--attestation enterprise does not go through Windows", false},
 		{"hmac-secret", []string{"authenticate", "--rp", "example.com", "--user-verification", "required", "--hmac-secret", strings.Repeat("00", 32)}, nil, exitUsage, "--hmac-secret does not go through Windows", false},

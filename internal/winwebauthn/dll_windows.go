@@ -2,6 +2,7 @@ package winwebauthn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -20,6 +21,8 @@ var (
 	cancelCurrentOperation    = dll.NewProc("WebAuthNCancelCurrentOperation")
 	getErrorName              = dll.NewProc("WebAuthNGetErrorName")
 )
+
+var errNothing = errors.New("an answer is missing, though Windows reports success")
 
 // A System is Windows with a webauthn.dll.
 type System struct{ api uint32 }

@@ -8,7 +8,6 @@
 package winwebauthn
 
 import (
-	"errors"
 	"fmt"
 	"time"
 )
@@ -74,8 +73,6 @@ const (
 )
 
 func (n Name) Error() string { return string(n) }
-
-var errNothing = errors.New("Windows reports success without an answer")
 
 // An Error is the failure of a call. It wraps its Name.
 type Error struct {

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 )
 
+//lint:file-ignore U1000 C decides which members there are, and what fills them in is for Windows only.
+
 // What follows has the members of webauthn.h in its order; names are without their
 // Hungarian prefixes. Go and C align them alike.
 
