@@ -32,7 +32,8 @@ func TestScripts(t *testing.T) {
 	commands["schema"], commands["events"] = schemas.cmd, schemas.events
 	t.Cleanup(func() {
 		for file, used := range schemas.used {
-			if !used && !t.Failed() && flag.Lookup("test.run").Value.String() == "" {
+			// Windows leaves out scripts that need a terminal or Unix sockets.
+			if !used && !t.Failed() && runtime.GOOS != "windows" && flag.Lookup("test.run").Value.String() == "" {
 				t.Errorf("no script has an answer for %s", file)
 			}
 		}
