@@ -20,7 +20,7 @@ import (
 func parseNotation(text string) ([]byte, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
-		return nil, fmt.Errorf("not diagnostic notation: %w", err)
+		return nil, errors.New("not diagnostic notation: " + strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if len(document.Content) != 1 {
 		return nil, errors.New("not diagnostic notation: nothing is there")

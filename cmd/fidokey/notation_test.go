@@ -40,7 +40,7 @@ func TestNotation(t *testing.T) {
 func TestNotationRefuses(t *testing.T) {
 	for text, why := range map[string]string{
 		``:                 "nothing",
-		`{1: `:             "yaml",
+		`{1: `:             "line 1",
 		`{1:2}`:            "a space behind the colon",
 		`{1: text}`:        "text stands in quotes",
 		`{1: h'0'}`:        "h'0'",

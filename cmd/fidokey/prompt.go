@@ -15,6 +15,7 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
+	"github.com/fidokey/fidokey/pin"
 )
 
 // pinSource is where a PIN comes from: the terminal, unless a flag says
@@ -121,7 +122,11 @@ func (e *env) prompt(current, next *pinSource) client.Prompt {
 				e.note("%s", complexityInWords(r.PolicyURL))
 			}
 			e.live.stop()
-			return typeTwice(ctx, fmt.Sprintf("New PIN (%s): ", lengthInWords(r.MinLength, r.MaxLength)))
+			rules := &ctap2.GetInfoResponse{MinPINLength: &r.MinLength}
+			if r.MaxLength != 0 {
+				rules.MaxPINLength = &r.MaxLength
+			}
+			return typeTwice(ctx, fmt.Sprintf("New PIN (%s): ", lengthInWords(r.MinLength, r.MaxLength)), rules)
 		}
 	}
 	return p
@@ -233,10 +238,15 @@ func complexityInWords(url string) string {
 	return s
 }
 
-// typeTwice asks for a new PIN on the terminal, twice.
-func typeTwice(ctx context.Context, prompt string) ([]byte, error) {
+// typeTwice asks for a new PIN on the terminal, and once more if the key would
+// take it.
+func typeTwice(ctx context.Context, prompt string, rules *ctap2.GetInfoResponse) ([]byte, error) {
 	first, err := term.ReadSecret(ctx, prompt)
 	if err != nil {
+		return nil, err
+	}
+	if err := pin.Check(rules, first); err != nil {
+		clear(first)
 		return nil, err
 	}
 	second, err := term.ReadSecret(ctx, "The same PIN again: ")
