@@ -9,6 +9,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
@@ -161,5 +162,23 @@ func TestU2FQuirkProfiles(t *testing.T) {
 	_, err := u2f.Do(ctx, key, u2f.Authenticate{Control: u2f.CheckOnly, KeyHandle: make([]byte, 64)})
 	if !errors.Is(err, u2f.ErrWrongLength) { // which knownU2F takes for "not mine", as any other
 		t.Errorf("a foreign key handle: %v", err)
+	}
+}
+
+// TestReplugIsSaid: a key that is blocked until it is unplugged has that said,
+// whether it tells so beforehand or not.
+func TestReplugIsSaid(t *testing.T) {
+	for _, name := range []string{"default", "quirk-no-power-cycle-state"} {
+		b := newBench(t, simulator.Config{Profile: profile(t, name)})
+		b.mustSetPIN(t)
+		b.person.pin = "wrong"
+		var err error
+		for range 3 {
+			err = b.VerifyPIN(t.Context())
+		}
+		var blocked *pin.Error
+		if !errors.Is(err, ctap2.ErrPINAuthBlocked) || !errors.As(err, &blocked) || !blocked.Retries.PowerCycle || !strings.Contains(err.Error(), "unplugged") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

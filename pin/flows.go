@@ -236,6 +236,8 @@ func withRetries(ctx context.Context, dev transport.Device, err error) error {
 		if askErr != nil {
 			return err
 		}
+		// Some keys leave powerCycleState out: the status is all that says so.
+		retries.PowerCycle = retries.PowerCycle || refused.Status == ctap2.ErrPINAuthBlocked
 		return &Error{Retries: retries, Err: err}
 	}
 	return err
