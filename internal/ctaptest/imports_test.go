@@ -33,7 +33,7 @@ func TestImports(t *testing.T) {
 	for line := range strings.Lines(string(out)) {
 		packages := strings.Fields(line)
 		from := strings.TrimPrefix(packages[0], module)
-		if from == "internal/ctaptest" || strings.HasPrefix(from, "test/") {
+		if from == "internal/ctaptest" || from == "internal/pcsctest" || strings.HasPrefix(from, "test/") {
 			continue
 		}
 		n, ok := row[from]
