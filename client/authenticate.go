@@ -42,6 +42,10 @@ type Asserted struct {
 // 6.2 and 6.3). If there is none the error is [ctap2.ErrNoCredentials]; it may
 // come without a touch.
 func (k *Key) Authenticate(ctx context.Context, a Assertion) ([]*Asserted, error) {
+	return withTaps(ctx, k, func() ([]*Asserted, error) { return k.authenticate(ctx, a) })
+}
+
+func (k *Key) authenticate(ctx context.Context, a Assertion) ([]*Asserted, error) {
 	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -151,6 +151,7 @@ func (k *Key) tokenByPIN(ctx context.Context, need pin.Grant) (*pin.Token, error
 	if err != nil {
 		return nil, err
 	}
+	k.keepPIN(entered)
 	permissions, _ := k.info.Option(ctap2.OptionPINUVAuthToken)
 	k.token = &heldToken{Token: token, grant: need, all: !permissions}
 	return token, nil

@@ -42,6 +42,10 @@ type Options struct {
 	// listed without a PIN on keys of CTAP 2.2. nil keeps none, and none is asked
 	// for.
 	Tokens TokenStore
+	// Slot is where the key is, for flows that need it to be laid on an NFC reader
+	// again; they use Prompt.Replug. nil: they end in [ErrTapNeeded]. ResetGuided
+	// takes a Slot of its own.
+	Slot Slot
 	// Trace takes every exchange with the key, without secrets; nil takes none.
 	// Its Err tells whether it could be written, which no flow depends on.
 	Trace *trace.Writer
@@ -54,10 +58,14 @@ type Key struct {
 	options  Options
 	prompt   Prompt
 	info     *ctap2.GetInfoResponse
+	last     *ctap2.GetInfoResponse // info, as far as it was ever asked for
 	token    *heldToken
 	protocol pin.Protocol // that has worked; 0: not known yet
 	// largeBlobKeys says of each credential that was listed whether it has one.
 	largeBlobKeys map[string]bool
+	// enteredPIN is kept while a flow may ask for the key to be laid on the reader
+	// again.
+	enteredPIN []byte
 }
 
 // New returns a Key on an open device. It sends nothing.
@@ -110,7 +118,7 @@ func (k *Key) begin(ctx context.Context) (context.Context, *ctap2.GetInfoRespons
 		if err != nil {
 			return ctx, nil, err
 		}
-		k.info = info
+		k.info, k.last = info, info
 	}
 	return ctx, k.info, nil
 }
@@ -149,21 +157,28 @@ func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	if err := w.awaitHearing(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancel := w.watch(ctx, ctap2.Command(msg[0]))
+	command, waited := ctap2.Command(msg[0]), false
+	ctx, cancel := w.watch(ctx, command, &waited)
 	defer cancel()
-	return w.Device.Exchange(ctx, msg)
+	answer, err := w.Device.Exchange(ctx, msg)
+	if err := w.tapMissing(command, answer, waited, err); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
-// watch returns the context for one command.
-func (w *watched) watch(ctx context.Context, command ctap2.Command) (context.Context, context.CancelFunc) {
+// watch returns the context for one command. waited is set when the key waits for
+// a touch.
+func (w *watched) watch(ctx context.Context, command ctap2.Command, waited *bool) (context.Context, context.CancelFunc) {
 	ctx, cancel := w.options.deadline(ctx)
 	told := map[transport.Status]bool{}
 	prompt := w.options.Prompt
 	return transport.WithStatus(ctx, func(s transport.Status) {
+		*waited = *waited || s == transport.StatusUPNeeded
 		switch {
 		case told[s]:
 		case s == transport.StatusUPNeeded && prompt.Touch != nil:
-			prompt.Touch(Touch{Command: command, Long: w.long})
+			prompt.Touch(Touch{Command: command, Long: w.long, Tap: overNFC(w.Device)})
 		case s == transport.StatusProcessing && prompt.Processing != nil:
 			prompt.Processing(command)
 		}

@@ -176,6 +176,9 @@ func (k *Key) askPIN(ctx context.Context, rpID string) ([]byte, pin.Retries, err
 	if rpID == verifyRPID {
 		rpID = ""
 	}
+	if k.enteredPIN != nil {
+		return bytes.Clone(k.enteredPIN), retries, nil
+	}
 	entered, err := k.prompt.PIN(ctx, PINRequest{Retries: retries, RPID: rpID})
 	if err != nil {
 		clear(entered)

@@ -26,7 +26,8 @@ type Prompt struct {
 	// still needed to enrol it; it must return at once.
 	Sample func(s ctap2.SampleStatus, remaining uint)
 	// Replug asks for the key to be unplugged, and then to be plugged in again; it
-	// must return at once. Only ResetGuided needs it.
+	// must return at once. ResetGuided needs it, and flows over NFC for which the
+	// key must be laid on the reader again.
 	Replug func(r Replug)
 }
 
@@ -49,6 +50,9 @@ type Touch struct {
 	Command ctap2.Command
 	// Long means that the finger must stay for five seconds (longTouchForReset).
 	Long bool
+	// Tap means that the key lies on an NFC reader: taking it off and holding it
+	// there again does as well, and is all that there is for most keys.
+	Tap bool
 }
 
 // Replug is what the person is to do with the key.

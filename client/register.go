@@ -62,6 +62,10 @@ type Registered struct {
 // for that, the person is asked by Prompt.PIN. An exclude list of which the key
 // has a credential ends in [ctap2.ErrCredentialExcluded], after a touch.
 func (k *Key) Register(ctx context.Context, r Registration) (*Registered, error) {
+	return withTaps(ctx, k, func() (*Registered, error) { return k.register(ctx, r) })
+}
+
+func (k *Key) register(ctx context.Context, r Registration) (*Registered, error) {
 	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return nil, err

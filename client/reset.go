@@ -38,8 +38,8 @@ var (
 	// ErrReplugNeeded is returned by ResetGuided when Prompt.Replug is nil.
 	ErrReplugNeeded = errors.New("the key must be unplugged and plugged in again, and nobody can be asked")
 	// ErrOtherKey is returned when another key was plugged in than the one that
-	// was unplugged. It was not reset.
-	ErrOtherKey = errors.New("this is not the key that was unplugged; it was not reset")
+	// was unplugged, or laid on the reader than the one that was taken away.
+	ErrOtherKey = errors.New("this is not the key that was unplugged; nothing was done to it")
 	// ErrResetWindow is returned when a key refuses the reset since it was plugged
 	// in too long ago.
 	ErrResetWindow = errors.New("the key takes a reset only in the first seconds after it was plugged in, and they were over")
@@ -74,7 +74,7 @@ func (k *Key) ResetGuided(ctx context.Context, slot Slot) error {
 	if k.prompt.Replug == nil {
 		return ErrReplugNeeded
 	}
-	if err := k.replug(ctx, slot); err != nil {
+	if err := k.replug(ctx, slot, false); err != nil {
 		return err
 	}
 	_, after, err := k.begin(ctx)
@@ -122,9 +122,11 @@ func (k *Key) resetAllowed(info *ctap2.GetInfoResponse) error {
 }
 
 // replug has the person unplug the key and plug it in again, and goes on with the
-// device that was plugged in.
-func (k *Key) replug(ctx context.Context, slot Slot) error {
-	k.prompt.Replug(Unplug)
+// device that was plugged in. gone means that half of it was done already.
+func (k *Key) replug(ctx context.Context, slot Slot, gone bool) error {
+	if !gone {
+		k.prompt.Replug(Unplug)
+	}
 	if err := slot.Removed(ctx); err != nil {
 		return fmt.Errorf("wait for the key to be unplugged: %w", err)
 	}

@@ -26,6 +26,11 @@ const selectRPID = "key-selection.invalid"
 //   - a credential that is not discoverable, for an RP ID that cannot exist, on
 //     keys without PIN support, and on those of U2F.
 func (k *Key) Select(ctx context.Context) error {
+	_, err := withTaps(ctx, k, func() (none struct{}, err error) { return none, k.selectKey(ctx) })
+	return err
+}
+
+func (k *Key) selectKey(ctx context.Context) error {
 	ctx, info, err := k.begin(ctx)
 	if err != nil {
 		return err

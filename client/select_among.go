@@ -83,6 +83,7 @@ func first(ctx context.Context, keys []*Key, try func(context.Context, *Key) err
 func (k *Key) double(stage *oneAtATime) *Key {
 	o := k.options
 	o.Trace = nil // the device has it
+	o.Slot = nil  // the device is not ours to close
 	if touch := o.Prompt.Touch; touch != nil {
 		o.Prompt.Touch = func(t Touch) { stage.do(func() { touch(t) }) }
 	}

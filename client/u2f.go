@@ -66,14 +66,18 @@ func onlyU2F(info *ctap2.GetInfoResponse) bool {
 func untilTouched[R any](ctx context.Context, k *Key, command ctap2.Command, req u2f.Request[R]) (*R, error) {
 	ctx, cancel := k.options.deadline(ctx)
 	defer cancel()
-	for told := false; ; {
+	for waited := false; ; {
 		resp, err := u2f.Do(ctx, k.dev, req)
+		if waited && errors.Is(err, transport.ErrClosed) && overNFC(k.dev.Device) {
+			return nil, fmt.Errorf("%w: %w", ErrTapNeeded, err)
+		}
 		if !errors.Is(err, u2f.ErrConditionsNotSatisfied) {
 			return resp, err
 		}
+		told := waited
+		waited = true
 		if k.prompt.Touch != nil && !told {
-			told = true
-			k.prompt.Touch(Touch{Command: command})
+			k.prompt.Touch(Touch{Command: command, Tap: overNFC(k.dev.Device)})
 		}
 		if err := pause(ctx, touchPoll); err != nil {
 			return nil, fmt.Errorf("%v: %v: %w", command, transport.StatusUPNeeded, err)

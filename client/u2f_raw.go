@@ -17,7 +17,9 @@ func (k *Key) U2FVersion(ctx context.Context) (*u2f.VersionResponse, error) {
 
 // U2FRegister makes a key pair after a touch, which Prompt.Touch asks for.
 func (k *Key) U2FRegister(ctx context.Context, r u2f.Register) (*u2f.RegisterResponse, error) {
-	return untilTouched(k.listen(ctx), k, ctap2.CommandMakeCredential, r)
+	return withTaps(ctx, k, func() (*u2f.RegisterResponse, error) {
+		return untilTouched(k.listen(ctx), k, ctap2.CommandMakeCredential, r)
+	})
 }
 
 // U2FAuthenticate signs after a touch, or without one, as a.Control says. With
@@ -26,5 +28,7 @@ func (k *Key) U2FAuthenticate(ctx context.Context, a u2f.Authenticate) (*u2f.Aut
 	if a.Control != u2f.EnforcePresence {
 		return u2f.Do(k.listen(ctx), k.dev, a)
 	}
-	return untilTouched(k.listen(ctx), k, ctap2.CommandGetAssertion, a)
+	return withTaps(ctx, k, func() (*u2f.AuthenticateResponse, error) {
+		return untilTouched(k.listen(ctx), k, ctap2.CommandGetAssertion, a)
+	})
 }

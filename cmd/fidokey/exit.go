@@ -130,7 +130,7 @@ var hints = []struct {
 	{client.ErrResetWindow, exitRefused, "Nothing was destroyed. Run the command again, and plug the key in while it waits for that."},
 	{errNotReplugged, exitNoTouch, "Nothing was destroyed. Run the command again; --timeout sets how long to wait."},
 	{client.ErrResetTransport, exitRefused, "Nothing was destroyed."},
-	{client.ErrOtherKey, exitNoKey, "Nothing was destroyed on either key. Run the command again, with one key at hand."},
+	{client.ErrOtherKey, exitNoKey, "Nothing was done to either key. Run the command again, with one key at hand."},
 	{client.ErrNotTouched, exitNoTouch, "Nothing was destroyed. Run the command again, and touch the key when it blinks."},
 	{client.ErrNotReset, exitVerify, "Its credentials may be gone or not; 'fidokey info' shows what it says."},
 	{client.ErrWouldRefuse, exitRefused, "Nothing was sent to the key."},
