@@ -22,7 +22,8 @@ const (
 // A Card transmits one APDU and returns the response with SW1 and SW2. When ctx
 // ends, Transmit returns as soon as it can, with an error or with the response.
 //
-// Errors of a card that was taken away wrap transport.ErrClosed.
+// Errors of a card that was taken away wrap transport.ErrClosed. A Card may be a
+// [Transactor], and a transport.Carrier if it is no contactless one.
 type Card interface {
 	Transmit(ctx context.Context, apdu []byte) ([]byte, error)
 	Close() error
@@ -43,6 +44,8 @@ type Device struct {
 	// the next command behind it.
 	halfSent   bool
 	cancelling bool // time is up
+	// unselected says why the applet must be selected before the next command.
+	unselected error
 
 	extended      bool
 	messageP1     byte
@@ -75,7 +78,7 @@ func Open(ctx context.Context, card Card, options ...Option) (*Device, error) {
 }
 
 func (d *Device) selectApplet(ctx context.Context) error {
-	ctx, release, err := d.take(ctx)
+	ctx, release, err := d.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,6 +99,7 @@ func (d *Device) selectFIDO(ctx context.Context) error {
 	if sw != swOK {
 		return sw
 	}
+	d.unselected, d.halfSent = nil, false // any other command ends a chain
 	d.version = string(version)
 	if d.version != versionU2F && d.version != versionFIDO2 {
 		tolerate(ctx, "SELECT", version, "answered with version %q", version)
@@ -103,8 +107,13 @@ func (d *Device) selectFIDO(ctx context.Context) error {
 	return nil
 }
 
-// Transport returns "nfc", for contact readers too.
-func (d *Device) Transport() string { return "nfc" }
+// Transport returns what the Card says, "nfc" or "smart-card"; "nfc" if it does not.
+func (d *Device) Transport() string {
+	if c, ok := d.card.(transport.Carrier); ok {
+		return c.Transport()
+	}
+	return transportNFC
+}
 
 // The answers to SELECT (CTAP 2.1, section 11.3.3).
 const (
@@ -128,11 +137,14 @@ func (d *Device) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	if len(msg) == 0 || len(msg) > maxData {
 		return nil, fmt.Errorf("CTAP message: %w: %d bytes, not 1 to %d", ErrWrongLength, len(msg), maxData)
 	}
-	ctx, release, err := d.take(ctx)
+	ctx, release, err := d.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("CTAP message: %w", err)
 	}
 	defer release()
+	if err := d.selectAgain(ctx, msg); err != nil {
+		return nil, fmt.Errorf("CTAP message: %w", err)
+	}
 	answer, err := d.exchange(ctx, msg)
 	if err != nil {
 		return nil, fmt.Errorf("CTAP message: %w", err)
@@ -162,7 +174,7 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	}
 	switch {
 	case ctx.Err() != nil && (err != nil || sw == swStatus):
-		if d.messageP1 == p1StatusUpdates || d.halfSent {
+		if d.unselected == nil && (d.messageP1 == p1StatusUpdates || d.halfSent) {
 			if answer, ok := d.cancel(); ok {
 				return answer, nil
 			}
@@ -177,13 +189,17 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 // message sends a CTAP2 message. Another program, or the system, may have
 // selected another applet in the meantime, as macOS does with that of PIV. The
 // message was refused then, so the FIDO applet is selected and the message sent
-// once more. What the applet knew of a series or a token is lost.
+// once more, unless it tries a PIN. What the applet knew of a series or a token is
+// lost.
 func (d *Device) message(ctx context.Context, msg []byte) ([]byte, StatusWord, error) {
 	a := apdu{cla: claCTAP, ins: insMessage, p1: d.messageP1, data: msg}
 	answer, sw, err := d.command(ctx, a)
 	if refused := refusal(sw, err); d.deselected(refused) {
 		if err := d.selectFIDO(ctx); err != nil {
 			return nil, 0, fmt.Errorf("%w, and then SELECT: %w", refused, err)
+		}
+		if triesPIN(msg) {
+			return nil, 0, fmt.Errorf("%w: %w", errNotTried, refused)
 		}
 		answer, sw, err = d.command(ctx, a)
 		switch again := refusal(sw, err); {
@@ -253,17 +269,20 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}
-	ctx, release, err := d.take(ctx)
+	ctx, release, err := d.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}
 	defer release()
+	if err := d.selectAgain(ctx, nil); err != nil {
+		return nil, fmt.Errorf("U2F message: %w", err)
+	}
 	answer, sw, err := d.command(ctx, command)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = transport.Ended(ctx, "no answer", err)
 		}
-		if d.halfSent {
+		if d.halfSent && d.unselected == nil {
 			d.cancel()
 		}
 		return nil, fmt.Errorf("U2F message: %w", err)

@@ -2,6 +2,7 @@ package nfc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fidokey/fidokey/transport"
@@ -99,12 +100,31 @@ func (d *Device) transmitLe(ctx context.Context, a apdu, encode func(apdu) []byt
 	return data, sw, err
 }
 
+// late waits some more for an answer, which may tell of a credential. A card that
+// keeps it for longer has an unknown part of the command.
+func (d *Device) late(card latecomer, ended error) ([]byte, error) {
+	ctx, stop := context.WithTimeout(context.Background(), cancelTimeout)
+	defer stop()
+	if d.cancelling {
+		stop()
+	}
+	response, err := card.Late(ctx)
+	if err != nil {
+		d.unselected = errors.New("the card did not answer in time to the command before")
+		return nil, ended
+	}
+	return response, nil
+}
+
 // transmit sends the bytes of one APDU.
 func (d *Device) transmit(ctx context.Context, raw []byte) ([]byte, StatusWord, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
 	response, err := d.card.Transmit(ctx, raw)
+	if late, ok := d.card.(latecomer); ok && err != nil && ctx.Err() != nil {
+		response, err = d.late(late, err)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
