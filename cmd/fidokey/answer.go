@@ -107,7 +107,7 @@ func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx co
 	if !e.all {
 		return e.onKey(ctx, prompt, read)
 	}
-	places, err := e.places()
+	places, err := e.places(ctx)
 	if err != nil {
 		return err
 	}

@@ -38,9 +38,9 @@ func addCompletion(e *env, root *cobra.Command) {
 
 // completeDevice offers the keys that are plugged in by path and, if they have
 // one, serial number.
-func (e *env) completeDevice(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (e *env) completeDevice(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	e.global.device = "" // half a name
-	places, _ := e.places()
+	places, _ := e.places(cmd.Context())
 	offers := []cobra.Completion{cobra.CompletionWithDesc(simulatorName, "the key in software")}
 	for _, p := range places {
 		offers = append(offers, cobra.CompletionWithDesc(p.device.Path, p.device.name()))

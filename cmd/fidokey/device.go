@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -78,7 +79,7 @@ type place struct {
 
 // places lists the keys that --device may choose from, or the one that it names
 // beyond the list: the simulator in this process, a software key, a path.
-func (e *env) places() ([]place, error) {
+func (e *env) places(ctx context.Context) ([]place, error) {
 	name := e.global.device
 	if name == simulatorName {
 		return []place{{deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, e.openSimulator}}, nil
@@ -100,6 +101,22 @@ func (e *env) places() ([]place, error) {
 			return key, err
 		}}}, nil
 	}
+	if reader, ok := strings.CutPrefix(name, readerPrefix); ok {
+		return e.readersNamed(ctx, reader)
+	}
+	places, err := e.hidPlaces()
+	if err != nil || strings.ContainsAny(name, `/\`) { // a path is that of a HID device
+		return places, err
+	}
+	cards, err := e.cards(ctx)
+	if len(places) > 0 {
+		err = nil // there are keys without readers
+	}
+	return append(places, cards...), err
+}
+
+// hidPlaces lists the keys on USB.
+func (e *env) hidPlaces() ([]place, error) {
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
 	if errors.Is(err, transport.ErrUnsupported) { // no such backend
 		return nil, usageError{err}
@@ -147,27 +164,24 @@ func (e *env) sentOn(err error) error {
 // openKey opens the key that --device names, or the only one that is plugged in.
 // Where that leaves several, the person touches the one that is meant.
 func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
-	places, err := e.places()
+	places, err := e.places(ctx)
 	if err != nil {
 		return nil, err
 	}
 	name := e.global.device
-	if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
+	if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) {
 		return places[0].open(ctx, prompt)
 	}
 	return e.openNamed(ctx, places, name, prompt)
 }
 
 // errNoKey is what a list of keys with nothing in it means to a command.
-var errNoKey = noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+var errNoKey = noKeyError{errors.New("no security key found: plug one in, hold one to a reader that you name with --device pcsc:READER, or try '--device simulator'")}
 
 // openNamed opens the key of the list that a name means.
 func (e *env) openNamed(ctx context.Context, places []place, name string, prompt client.Prompt) (*openedKey, error) {
 	if found := named(places, name); len(found) > 0 {
 		return e.openOne(ctx, found, prompt)
-	}
-	if strings.HasPrefix(name, "pcsc:") {
-		return nil, noKeyError{fmt.Errorf("%s: this program reaches keys over USB so far, not in smart-card readers", name)}
 	}
 	if strings.ContainsAny(name, `/\`) {
 		// Not in the list: opening says why, for it may be no FIDO device at all.
@@ -243,11 +257,12 @@ func (e *env) openOne(ctx context.Context, places []place, prompt client.Prompt)
 	if len(places) == 1 {
 		return places[0].open(ctx, prompt)
 	}
-	if !e.liveTerminal() {
+	touchable := slices.DeleteFunc(slices.Clone(places), place.onReader)
+	if !e.liveTerminal() || len(touchable) == 0 {
 		return nil, noKeyError{errors.New("several security keys are plugged in; choose one with --device:\n" + overview(places))}
 	}
 	e.wait("Several security keys are plugged in: touch the one you mean...", eventTouch, map[string]any{"command": "select"})
-	return e.openTouched(ctx, places, prompt)
+	return e.openTouched(ctx, touchable, prompt)
 }
 
 // openTouched opens all keys, waits until one of them is touched, and closes the
@@ -288,7 +303,7 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.Path, err)
 	}
-	key, err := e.newKey(dev, d, prompt)
+	key, err := e.newKey(dev, d, prompt, nil)
 	if err != nil {
 		return nil, errors.Join(err, dev.Close())
 	}
@@ -296,12 +311,15 @@ func (e *env) openPort(ctx context.Context, port hid.Port, d deviceInfo, prompt 
 }
 
 // newKey is a key on an open device, with what the flags say.
-func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt) (*openedKey, error) {
+func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt, slot client.Slot) (*openedKey, error) {
 	options := client.Options{Prompt: prompt, Timeout: e.global.timeout, Tokens: e.tokens, PreferPIN: e.pinGiven}
+	if slot != nil {
+		options.Slot = timedSlot{slot, e, errNotTapped}
+	}
 	if e.global.spendLastTries {
 		options.MinRetries = 1
 	}
-	key := &openedKey{device: d, dev: dev}
+	key := &openedKey{device: d, dev: dev, slot: slot}
 	if e.global.trace != "" {
 		w, finish, err := e.startTrace(d)
 		if err != nil {

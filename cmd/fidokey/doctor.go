@@ -134,7 +134,7 @@ func (r doctorReport) problems() error {
 
 func runDoctor(ctx context.Context, e *env) error {
 	e.global.timeout = min(e.global.timeout, listTimeout)
-	places, err := e.places()
+	places, err := e.places(ctx)
 	if err == nil && e.global.device != "" {
 		places = e.meant(places)
 	}
@@ -156,6 +156,9 @@ func runDoctor(ctx context.Context, e *env) error {
 // that does not work it may not be known.
 func (e *env) meant(places []place) []place {
 	name := e.global.device
+	if strings.HasPrefix(name, readerPrefix) {
+		return places
+	}
 	if found := named(places, name); found != nil || !strings.ContainsAny(name, `/\`) {
 		return found
 	}

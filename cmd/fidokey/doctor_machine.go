@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/fidokey/fidokey/metadata"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
 
 // A machine is what the doctor looks at. Tests make one up.
@@ -24,6 +26,7 @@ type machine struct {
 	root     string     // where its file system is
 	keys     []hid.Info // that the system shows
 	open     func(path string) error
+	readers  func(ctx context.Context) ([]nfc.ReaderInfo, error)
 	elevated bool // an administrator, on Windows
 	software bool // the key that is meant needs nothing of the system
 
@@ -41,6 +44,7 @@ func thisMachine(backend hid.Backend) *machine {
 			}
 			return port.Close()
 		},
+		readers: nfc.Readers,
 	}
 	m.keys, _ = hid.Devices(backend) // the error comes with the keys
 	return m
@@ -63,6 +67,7 @@ var checks = []struct {
 	{"macOS Input Monitoring", "darwin", true, (*machine).checkInputMonitoring},
 	{"PC/SC service", "linux", false, (*machine).checkPCSC},
 	{"smart-card interfaces", "linux", false, (*machine).checkPretenders},
+	{"smart-card readers", "", false, (*machine).checkReaders},
 	{"clock", "", false, (*machine).checkClock},
 	{"model names", "", false, (*machine).checkNames},
 }
@@ -348,6 +353,32 @@ func (m *machine) checkPretenders(context.Context) diagnosis {
 		return notApplicable("none is plugged in")
 	}
 	return ok("none that is known to pretend to be a security key")
+}
+
+// checkReaders lists the readers as PC/SC does.
+func (m *machine) checkReaders(ctx context.Context) diagnosis {
+	readers, err := m.readers(ctx)
+	switch {
+	case errors.Is(err, transport.ErrUnsupported) && len(m.smartCardInterfaces()) > 0:
+		return warning("this fidokey was built without them", "Build it with the package libpcsclite-dev installed: make. Keys on USB do not need it.")
+	case errors.Is(err, transport.ErrUnsupported):
+		return notApplicable("this fidokey was built without them")
+	case errors.Is(err, nfc.ErrNoService):
+		return notApplicable("there is no service for them")
+	case err != nil:
+		return warning(err.Error(), "Keys on USB do not need them.")
+	case len(readers) == 0:
+		return notApplicable("none is plugged in")
+	}
+	var seen []string
+	for _, r := range readers {
+		state := "empty"
+		if r.Present {
+			state = "with a card"
+		}
+		seen = append(seen, printable(r.Name)+": "+state)
+	}
+	return ok("%s", strings.Join(seen, "; "))
 }
 
 // farAhead is how much later than the build a clock is believed.

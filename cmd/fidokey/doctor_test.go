@@ -17,6 +17,7 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
 
 // built is when the program was made that examines made-up machines.
@@ -36,6 +37,7 @@ func newMachine(t *testing.T) *machine {
 	m := &machine{
 		goos: "linux", root: dir, keys: []hid.Info{aKey}, open: func(string) error { return nil },
 		now: built.Add(24 * time.Hour), built: built, names: built,
+		readers: func(context.Context) ([]nfc.ReaderInfo, error) { return nil, nil },
 	}
 	write(t, m, "/sys/class/hidraw/hidraw3/dev", "240:3\n")
 	write(t, m, aKey.Path, "")
@@ -58,6 +60,10 @@ func remove(t *testing.T, m *machine, name string) {
 	if err := os.RemoveAll(m.path(name)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func noReaders(err error) func(context.Context) ([]nfc.ReaderInfo, error) {
+	return func(context.Context) ([]nfc.ReaderInfo, error) { return nil, err }
 }
 
 // forbidden is what a node says to a user without rights.
@@ -132,6 +138,19 @@ func TestDoctorChecks(t *testing.T) {
 		}, outcomeProblem, exitNoKey, "usbipd attach --wsl"},
 		{"WSL with a key", "Windows Subsystem for Linux", func(t *testing.T, m *machine) { write(t, m, "/proc/version", "Linux version 4.4.0-Microsoft\n") }, outcomeOK, 0, ""},
 		{"no WSL", "Windows Subsystem for Linux", nil, outcomeNotApplicable, 0, ""},
+		{"no reader", "smart-card readers", nil, outcomeNotApplicable, 0, ""},
+		{"readers", "smart-card readers", func(_ *testing.T, m *machine) {
+			m.readers = func(context.Context) ([]nfc.ReaderInfo, error) {
+				return []nfc.ReaderInfo{{Name: "A\x1b[2J", Present: true}, {Name: "B"}}, nil
+			}
+		}, outcomeOK, 0, "A\ufffd[2J: with a card; B: empty"},
+		{"a build without readers, and none there", "smart-card readers", func(_ *testing.T, m *machine) { m.readers = noReaders(transport.ErrUnsupported) }, outcomeNotApplicable, 0, ""},
+		{"a build without readers, and one there", "smart-card readers", func(t *testing.T, m *machine) {
+			m.readers = noReaders(transport.ErrUnsupported)
+			usb(t, m, "072f", "2200", "0100", "0b")
+		}, outcomeWarning, 0, "libpcsclite-dev"},
+		{"no service for readers", "smart-card readers", func(_ *testing.T, m *machine) { m.readers = noReaders(nfc.ErrNoService) }, outcomeNotApplicable, 0, ""},
+		{"no right to readers", "smart-card readers", func(_ *testing.T, m *machine) { m.readers = noReaders(fs.ErrPermission) }, outcomeWarning, 0, "USB"},
 		{"a container without keys", "container", func(t *testing.T, m *machine) { m.keys = nil; write(t, m, "/run/.containerenv", "") }, outcomeWarning, 0, "--device"},
 		{"a container with keys", "container", func(t *testing.T, m *machine) { write(t, m, "/run/systemd/container", "lxc") }, outcomeOK, 0, "/run/systemd/container"},
 		{"Input Monitoring", "macOS Input Monitoring", func(_ *testing.T, m *machine) {

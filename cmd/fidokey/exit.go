@@ -13,6 +13,7 @@ import (
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
+	"github.com/fidokey/fidokey/transport/nfc"
 	"github.com/fidokey/fidokey/u2f"
 )
 
@@ -129,6 +130,11 @@ var hints = []struct {
 	{term.ErrNoTerminal, exitPIN, "Give the PIN with --pin-file, --pin-stdin or --pin-env; 'pin change' takes the new one with --new-pin-file and so on."},
 	{client.ErrResetWindow, exitRefused, "Nothing was destroyed. Run the command again, and plug the key in while it waits for that."},
 	{errNotReplugged, exitNoTouch, "Nothing was destroyed. Run the command again; --timeout sets how long to wait."},
+	{errNotTapped, exitNoTouch, "Nothing was done. Run the command again; --timeout sets how long to wait."},
+	{client.ErrTapNeeded, exitNoTouch, "Take the key off the reader, hold it there again, and run the command again."},
+	{nfc.ErrNoReader, exitNoKey, "'fidokey doctor' lists the smart-card readers."},
+	{nfc.ErrNoCard, exitNoKey, "Lay the key on the reader."},
+	{nfc.ErrNoService, exitPermission, ""},
 	{client.ErrResetTransport, exitRefused, "Nothing was destroyed."},
 	{client.ErrOtherKey, exitNoKey, "Nothing was done to either key. Run the command again, with one key at hand."},
 	{client.ErrNotTouched, exitNoTouch, "Nothing was destroyed. Run the command again, and touch the key when it blinks."},

@@ -65,7 +65,7 @@ const listTimeout = 5 * time.Second
 
 func runList(ctx context.Context, e *env) error {
 	e.global.timeout = min(e.global.timeout, listTimeout)
-	places, err := e.places()
+	places, err := e.places(ctx)
 	if err != nil {
 		return err
 	}

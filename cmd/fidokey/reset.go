@@ -68,7 +68,7 @@ func (e *env) reset(ctx context.Context, key *openedKey, list bool) (report, err
 	if _, ok := key.slot.(*socketSlot); ok {
 		e.note("A software key is unplugged by ending its program, and plugged in by starting it again with the same state, or both by its control interface.")
 	}
-	if err := key.ResetGuided(ctx, toldSlot{key.slot, e}); err != nil {
+	if err := key.ResetGuided(ctx, toldSlot{timedSlot{key.slot, e, errNotReplugged}}); err != nil {
 		return nil, err
 	}
 	return resetReport{"The key was reset. It is as new.", false, lost}, nil

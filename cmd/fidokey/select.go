@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -84,12 +85,13 @@ func (e *env) touchedKey(ctx context.Context) (*openedKey, error) {
 		}
 		return key, nil
 	}
-	places, err := e.places()
+	places, err := e.places(ctx)
 	if err != nil {
 		return nil, err
 	}
+	places = slices.DeleteFunc(places, place.onReader)
 	if len(places) == 0 {
-		return nil, noKeyError{errors.New("no security key found: plug one in, or try '--device simulator'")}
+		return nil, errNoKey
 	}
 	return e.openTouched(ctx, places, prompt)
 }

@@ -86,37 +86,49 @@ func every(ctx context.Context, interval time.Duration, look func(ctx context.Co
 	}
 }
 
-// errNotReplugged is a person who did not do what was asked.
-var errNotReplugged = errors.New("the key was not unplugged and plugged in again")
+// What a person did not do that was asked.
+var (
+	errNotReplugged = errors.New("the key was not unplugged and plugged in again")
+	errNotTapped    = errors.New("no key was held to the reader")
+)
 
-// A toldSlot is a Slot of which programs learn that the key is back, and whose
-// person does not take for ever.
-type toldSlot struct {
+// A timedSlot is a Slot whose person does not take for ever.
+type timedSlot struct {
 	client.Slot
-	e *env
+	e      *env
+	undone error // when the time is up
 }
 
-func (s toldSlot) Removed(ctx context.Context) error {
-	return s.inTime(ctx, s.Slot.Removed)
+// A toldSlot is one for a reset: programs learn that the key is back.
+type toldSlot struct{ timedSlot }
+
+func (s timedSlot) Removed(ctx context.Context) error {
+	return s.e.inTime(ctx, s.undone, s.Slot.Removed)
 }
 
-func (s toldSlot) Inserted(ctx context.Context) (dev transport.Device, err error) {
-	err = s.inTime(ctx, func(ctx context.Context) (err error) {
+func (s timedSlot) Inserted(ctx context.Context) (dev transport.Device, err error) {
+	err = s.e.inTime(ctx, s.undone, func(ctx context.Context) (err error) {
 		dev, err = s.Slot.Inserted(ctx)
 		return err
 	})
+	return dev, err
+}
+
+func (s toldSlot) Inserted(ctx context.Context) (transport.Device, error) {
+	dev, err := s.timedSlot.Inserted(ctx)
 	if err == nil && s.e.events() {
 		s.e.event(eventReinsert, map[string]any{"stage": "reset"})
 	}
 	return dev, err
 }
 
-func (s toldSlot) inTime(ctx context.Context, wait func(context.Context) error) error {
-	short, cancel := context.WithTimeout(ctx, s.e.global.timeout)
+// inTime waits for a person, who has --timeout.
+func (e *env) inTime(ctx context.Context, undone error, wait func(context.Context) error) error {
+	short, cancel := context.WithTimeout(ctx, e.global.timeout)
 	defer cancel()
 	err := wait(short)
 	if err != nil && short.Err() != nil && ctx.Err() == nil {
-		return fmt.Errorf("%w within %v", errNotReplugged, s.e.global.timeout)
+		return fmt.Errorf("%w within %v", undone, e.global.timeout)
 	}
 	return err
 }

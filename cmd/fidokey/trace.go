@@ -237,7 +237,7 @@ func (e *env) tracePlace(file string) place {
 		if err != nil {
 			return nil, noKeyError{err}
 		}
-		return e.newKey(simulator.NewPlayback(t, simulator.PlaybackOptions{}), device, prompt)
+		return e.newKey(simulator.NewPlayback(t, simulator.PlaybackOptions{}), device, prompt, nil)
 	}}
 }
 
