@@ -88,7 +88,12 @@ func newSimulated(t *testing.T, own *simulator.Profile) (*conformance.Bench, *si
 		EnterpriseRPID: "enterprise.example",
 	}
 	if slices.Contains(own.GetInfo.Transports, "nfc") {
-		bench.Card = func() (nfc.Card, error) { return simulator.NewCard(s.key), nil }
+		bench.Card = func() (nfc.Card, error) {
+			if s.port != nil { // on USB, too, it would not notice the field
+				s.port.Close()
+			}
+			return simulator.NewCard(s.key), nil
+		}
 	}
 	return bench, s
 }

@@ -52,18 +52,33 @@ const maxChain = 1 << 16
 // not: command APDUs go in at [Card.Transmit]. What carries them is a door.
 //
 // That the key lies in the field counts as a touch, once and for two minutes.
-// After that Config.Presence is asked as over USB.
+// After that Config.Presence is asked as over USB, unless the profile is that of a
+// key without a button. To be put into a contact reader is no touch.
+//
+// The key has its power from the reader, unless it hangs on USB or lies on another
+// reader as well: then the end of the field ends what this card was doing, and
+// neither tokens nor what goes on over the other doors.
 type Card struct {
-	key *Authenticator
-	tap *tap
+	key     *Authenticator
+	contact bool
+	tap     *tap
 
 	mu    sync.Mutex
 	field context.Context // ends when the field goes
 	leave context.CancelCauseFunc
 
-	turn sync.Mutex // held by whoever works; guards what follows
+	life atomic.Uint64 // of the key, in which the session began
+
+	turn       sync.Mutex // held by whoever works; guards what follows
+	leaveField func()     // tells the key
 	cardSession
 }
+
+// A CardOption says what kind of card it is.
+type CardOption func(*Card)
+
+// ContactCard makes it a card with contacts, in place of one for NFC.
+func ContactCard() CardOption { return func(c *Card) { c.contact = true } }
 
 // cardSession is what a card forgets without a field.
 type cardSession struct {
@@ -81,14 +96,26 @@ type cardRequest struct {
 }
 
 // NewCard returns a card that was laid on a reader just now. Close ends it, not a.
-func NewCard(a *Authenticator) *Card {
-	c := &Card{key: a, tap: &tap{}, leave: func(error) {}}
+func NewCard(a *Authenticator, options ...CardOption) *Card {
+	c := newCard(a, options)
 	c.PowerOn()
 	return c
 }
 
-// PowerOn lays the card on the reader, or again: the authenticator has its power
-// from there, so that it starts anew; see [Authenticator.PowerCycle].
+// newCard returns a card without a field.
+func newCard(a *Authenticator, options []CardOption) *Card {
+	c := &Card{key: a, tap: &tap{}, leaveField: func() {}}
+	for _, option := range options {
+		option(c)
+	}
+	c.field, c.leave = context.WithCancelCause(context.Background())
+	c.leave(transport.ErrClosed)
+	c.begin()
+	return c
+}
+
+// PowerOn lays the card on the reader, or again: an authenticator that has its
+// power from nowhere else starts anew; see [Authenticator.PowerCycle].
 func (c *Card) PowerOn() {
 	c.PowerOff()
 	c.turn.Lock()
@@ -96,16 +123,22 @@ func (c *Card) PowerOn() {
 	c.mu.Lock()
 	c.field, c.leave = context.WithCancelCause(context.Background())
 	c.mu.Unlock()
-	c.powerCycle()
+	c.leaveField = c.key.enterField()
+	c.begin()
 }
 
-// powerCycle starts the card and its authenticator anew. The turn is the
-// caller's.
-func (c *Card) powerCycle() {
+// begin forgets what was before. The turn is the caller's.
+func (c *Card) begin() {
 	c.drop()
 	c.cardSession = cardSession{}
-	c.key.PowerCycle()
-	c.tap.renew(c.key.config.Clock.Now())
+	c.life.Store(c.key.life())
+	c.tap.renew(c.key.config.Clock.Now(), !c.contact)
+}
+
+// sameLife reports whether the key has not lost its power otherwise than by the
+// field.
+func (c *Card) sameLife() bool {
+	return c.key.life() == c.life.Load()
 }
 
 // PowerOff takes the card away. What runs ends without an answer.
@@ -115,9 +148,9 @@ func (c *Card) PowerOff() {
 	c.mu.Unlock()
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	c.drop()
-	c.cardSession = cardSession{}
-	c.key.PowerCycle()
+	c.leaveField()
+	c.leaveField = func() {}
+	c.begin()
 }
 
 // Close takes the card away.
@@ -146,13 +179,22 @@ func (c *Card) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("simulator: card: %w", context.Cause(ctx))
 	}
+	if on, _ := c.key.Powered(); !on {
+		return nil, fmt.Errorf("simulator: card: %w", errPowerOff)
+	}
+	if !c.sameLife() {
+		c.begin()
+	}
 	cmd, sw := decodeAPDU(apdu)
 	if sw != swOK {
 		return sw.append(nil), nil
 	}
 	answer, sw, err := c.execute(ctx, cmd)
-	if field.Err() != nil { // an answer of the last moment is lost
+	switch { // an answer of the last moment is lost
+	case field.Err() != nil:
 		err = context.Cause(field)
+	case !c.sameLife():
+		err = fmt.Errorf("%w: %w", transport.ErrClosed, errPowerCycled)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("simulator: card: %w", err)
@@ -163,7 +205,8 @@ func (c *Card) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
 // execute serves one command, or one block of a chain.
 func (c *Card) execute(ctx context.Context, cmd commandAPDU) (answer []byte, sw statusWord, err error) {
 	if cmd.cla == claISO && cmd.ins == insPowerCycle && bytes.Equal(cmd.data, powerCycleData) {
-		c.powerCycle()
+		c.key.PowerCycle()
+		c.begin()
 		return nil, swOK, nil
 	}
 	class := cmd.cla &^ claChain
@@ -238,7 +281,12 @@ func (c *Card) join(cmd commandAPDU) (*commandAPDU, statusWord) {
 }
 
 // origin is where the requests of this card come from.
-func (c *Card) origin() origin { return origin{door: c, transport: transportNFC, tap: c.tap} }
+func (c *Card) origin() origin {
+	if c.contact {
+		return origin{door: c, transport: transportSmartCard, tap: c.tap}
+	}
+	return origin{door: c, transport: transportNFC, tap: c.tap}
+}
 
 // selectApplet begins a session.
 func (c *Card) selectApplet(ctx context.Context, cmd commandAPDU) ([]byte, statusWord, error) {
@@ -294,7 +342,7 @@ func (c *Card) u2f(ctx context.Context, cmd commandAPDU) (answer []byte, sw stat
 		return nil, swWrongClass, nil
 	}
 	_, err = c.key.inTurn(ctx, func(ctx context.Context) []byte {
-		answer, sw = c.key.u2f(c.key.newCall(ctx, c.origin()), cmd)
+		answer, sw = c.key.steeredU2F(c.key.newCall(ctx, c.origin()), cmd)
 		return nil
 	})
 	return answer, sw, err

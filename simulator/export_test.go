@@ -1,6 +1,9 @@
 package simulator
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // ExchangeFrom is Exchange on a HID channel.
 func (a *Authenticator) ExchangeFrom(ctx context.Context, channel uint32, msg []byte) []byte {
@@ -30,3 +33,8 @@ func (a *Authenticator) TellsPINPolicyTo(rpID string) bool { return a.tellsPINPo
 
 // EncryptIdentity makes the encrypted members of getInfo.
 var EncryptIdentity = encryptIdentity
+
+// ServeVPCDPausing is ServeVPCD with another pause before the card comes back.
+func ServeVPCDPausing(ctx context.Context, a *Authenticator, c DoorConfig, pause time.Duration, options ...CardOption) error {
+	return serveVPCD(ctx, a, c, pause, options)
+}

@@ -65,7 +65,7 @@ func TestGetInfoFull23(t *testing.T) {
 			"makeCredUvNotRqd": true, "uv": false, "ep": false, "bioEnroll": false, "uvBioEnroll": true,
 			"authnrCfg": true, "uvAcfg": true, "perCredMgmtRO": true, "setMinPINLength": true, "alwaysUv": false,
 			"largeBlobs": true},
-		9:    []any{"usb", "nfc"},
+		9:    []any{"usb", "nfc", "smart-card"},
 		0x0c: false, // INF-030
 		0x0d: uint64(4),
 		0x0b: uint64(4096),
@@ -77,7 +77,7 @@ func TestGetInfoFull23(t *testing.T) {
 		0x16: []any{"packed", "fido-u2f"},
 		0x17: uint64(0),
 		0x18: false,
-		0x1a: []any{"usb", "nfc"}, // INF-041
+		0x1a: []any{"usb", "nfc", "smart-card"}, // INF-041
 		0x1b: false,
 		0x1c: []byte("https://fidokey.example/pin"),
 		0x1d: uint64(63),

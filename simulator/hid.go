@@ -38,6 +38,7 @@ type HID struct {
 	closed     bool
 	running    sync.WaitGroup      // goroutines in key.exchange
 	out        [hidReportSize]byte // the report being sent
+	unplug     func()              // the key is not powered from here any more
 	reportSize int
 	channels   []uint32 // allocated, the last used first
 	last       uint32   // the channel allocated last
@@ -72,8 +73,12 @@ type hidRequest struct {
 }
 
 // NewHID returns a HID interface of a, with no channel allocated. Close ends it,
-// not a.
-func NewHID(a *Authenticator) *HID { return newHID(a) }
+// not a. Until then a has its power from there too: see [Card].
+func NewHID(a *Authenticator) *HID {
+	h := newHID(a)
+	h.unplug = a.plugIn()
+	return h
+}
 
 func newHID(key processor) *HID {
 	traits := key.hidTraits()
@@ -85,6 +90,7 @@ func newHID(key processor) *HID {
 		channels:    make([]uint32, 0, hidChannels),
 		send:        func([]byte) {},
 		packetTimer: func() {},
+		unplug:      func() {},
 	}
 	if traits.quirks != nil && traits.quirks.ReportSize != 0 {
 		h.reportSize = int(traits.quirks.ReportSize)
@@ -112,6 +118,7 @@ func (h *HID) Close() error {
 	h.idle()
 	h.packetTimer()
 	h.mu.Unlock()
+	h.unplug()
 	h.running.Wait()
 	return nil
 }

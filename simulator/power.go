@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/fidokey/fidokey/transport"
 )
@@ -14,6 +15,7 @@ var errPowerCycled = errors.New("power was cut")
 type power struct {
 	off     bool
 	lives   uint64        // how often it was cut
+	sources int           // the HID interfaces and readers that it comes from
 	changed chan struct{} // closed when off changes
 }
 
@@ -61,6 +63,46 @@ func (a *Authenticator) switchPower(off bool) {
 	a.power.off = off
 	close(a.power.changed)
 	a.power.changed = make(chan struct{})
+}
+
+// life is how often power was cut.
+func (a *Authenticator) life() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.power.lives
+}
+
+// plugIn counts a HID interface as a source of power, until unplug is called.
+func (a *Authenticator) plugIn() (unplug func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.power.sources++
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.power.sources--
+	})
+}
+
+// enterField is the key being laid on a reader. If it has power from nowhere else
+// it starts anew, and is without when leave is called: a key that hangs on USB too
+// does not notice.
+func (a *Authenticator) enterField() (leave func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.power.sources == 0 {
+		a.cutPower()
+	}
+	a.power.sources++
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.power.sources--
+		if a.power.sources == 0 {
+			a.counters.powerCycle()
+			a.cutPower()
+		}
+	}
 }
 
 // Powered reports whether the key is plugged in. changed is closed as soon as

@@ -43,6 +43,9 @@ type Profile struct {
 	// getInfo, ResetAnytime for one that has no time limit for it.
 	ResetFirst   bool `json:"resetFirst,omitempty"`
 	ResetAnytime bool `json:"resetAnytime,omitempty"`
+	// NoButton leaves the key without a button that works on an NFC reader: there a
+	// touch is to be laid on it again.
+	NoButton bool `json:"noButton,omitempty"`
 	// NoWink leaves the key without the means to make itself seen (CTAPHID_WINK).
 	NoWink bool `json:"noWink,omitempty"`
 	// Attestation is how the key vouches for new credentials, in the formats of
@@ -151,7 +154,7 @@ func Full23() *Profile {
 	} {
 		info.Options[option] = value
 	}
-	info.Transports = []string{transportUSB, transportNFC}
+	info.Transports = []string{transportUSB, transportNFC, transportSmartCard}
 	info.ForcePINChange = new(false)
 	info.MaxRPIDsForSetMinPINLength = new(uint(8))
 	info.PreferredPlatformUVAttempts = new(uint(3))
@@ -159,7 +162,7 @@ func Full23() *Profile {
 	info.VendorPrototypeConfigCommands = []uint64{vendorNoOp}
 	info.UVCountSinceLastPINEntry = new(uint(0))
 	info.LongTouchForReset = new(false)
-	info.TransportsForReset = []string{transportUSB, transportNFC}
+	info.TransportsForReset = []string{transportUSB, transportNFC, transportSmartCard}
 	info.PINComplexityPolicy = new(false)
 	info.PINComplexityPolicyURL = ctap2.ByteText("https://fidokey.example/pin")
 	info.AuthenticatorConfigCommands = []uint{} // getInfo lists what there is

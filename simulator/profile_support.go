@@ -24,7 +24,7 @@ var (
 	supportedExtensions = extensionNames()
 	supportedFormats    = []string{formatPacked, formatU2F}
 	supportedAlgorithms = slices.Collect(maps.Keys(signingAlgorithms))
-	supportedTransports = []string{transportUSB, transportNFC}
+	supportedTransports = []string{transportUSB, transportNFC, transportSmartCard}
 )
 
 // check makes sure that the simulator can play the profile.

@@ -27,7 +27,11 @@ func (a *Authenticator) reset(c *call) (*ctap2.Empty, error) {
 		return nil, cmp.Or(a.profile.Disputes.ResetTransport, ctap2.ErrOperationDenied)
 	}
 	anytime := a.profile.ResetAnytime || a.noResetWindow.Load()
-	late := a.config.Clock.Now().Sub(a.session.poweredUp) > a.profile.resetWindow() && !anytime
+	began := a.session.poweredUp
+	if tap := c.origin.tap.at(); tap.After(began) { // on a reader, of a key that has its power from USB
+		began = tap
+	}
+	late := a.config.Clock.Now().Sub(began) > a.profile.resetWindow() && !anytime
 	if late || a.profile.ResetFirst && !c.first {
 		return nil, ctap2.ErrNotAllowed
 	}

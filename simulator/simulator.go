@@ -46,8 +46,9 @@ const hidMaxMsgSize = 7609 // one initialization and 128 continuation packets
 
 // How a request reaches the key, as getInfo names it (CTAP 2.2, section 6.4).
 const (
-	transportUSB = "usb"
-	transportNFC = "nfc"
+	transportUSB       = "usb"
+	transportNFC       = "nfc"
+	transportSmartCard = "smart-card" // with contacts
 )
 
 // withDefaults fills in what was left open.
@@ -170,8 +171,8 @@ func (a *Authenticator) exchange(ctx context.Context, from origin, msg []byte) [
 type origin struct {
 	door      any    // one value for each door; nil for Exchange
 	channel   uint32 // HID channel, 0 elsewhere
-	transport string // transportUSB or transportNFC
-	tap       *tap   // of a door with a field; nil elsewhere
+	transport string // transportUSB, transportNFC or transportSmartCard
+	tap       *tap   // of a card; nil elsewhere
 }
 
 // serve answers one request of CTAP2.

@@ -59,10 +59,16 @@ func (a *Authenticator) serveU2F(ctx context.Context, from origin, apdu []byte) 
 		if sw != swOK {
 			return sw.append(nil)
 		}
-		data, sw := a.u2f(c, cmd)
-		a.counters.u2f(cmd.ins, sw)
-		return a.profile.Quirks.restateU2F(sw).append(data)
+		data, sw := a.steeredU2F(c, cmd)
+		return sw.append(data)
 	})
+}
+
+// steeredU2F is u2f, counted and with the quirks of the key.
+func (a *Authenticator) steeredU2F(c *call, cmd commandAPDU) ([]byte, statusWord) {
+	data, sw := a.u2f(c, cmd)
+	a.counters.u2f(cmd.ins, sw)
+	return data, a.profile.Quirks.restateU2F(sw)
 }
 
 // hasU2F reports whether the key speaks U2F besides CTAP2.
@@ -196,6 +202,9 @@ func (a *Authenticator) touchedForU2F(c *call, command ctap2.Command, applicatio
 	finger := a.alwaysUV()
 	if !finger && c.origin.tap.take(a.config.Clock.Now()) {
 		return true
+	}
+	if !finger && a.cannotBeTouched(c) {
+		return false
 	}
 	return a.pollTouch(c.ctx, u2fRequest{command, application, finger})
 }

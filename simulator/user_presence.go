@@ -27,6 +27,9 @@ func (a *Authenticator) askPresence(c *call, r PresenceRequest) error {
 	if !r.Long && c.origin.tap.take(a.config.Clock.Now()) {
 		return nil
 	}
+	if a.cannotBeTouched(c) {
+		return ctap2.ErrUserActionTimeout
+	}
 	var answer Presence
 	err := a.askPerson(c, touchTimeLimit, func(ctx context.Context) { answer = a.config.Presence(ctx, r) })
 	a.counters.touch(answer)
@@ -39,6 +42,11 @@ func (a *Authenticator) askPresence(c *call, r PresenceRequest) error {
 		return ctap2.ErrOperationDenied
 	}
 	return ctap2.ErrUserActionTimeout
+}
+
+// cannotBeTouched reports whether only a new tap could approve of a command.
+func (a *Authenticator) cannotBeTouched(c *call) bool {
+	return a.profile.NoButton && c.origin.transport == transportNFC
 }
 
 // askPerson lets the key blink while ask waits for the person. It returns nil
