@@ -64,32 +64,49 @@ func plug(ts *testscript.TestScript, neg bool, args []string) {
 // start plugs in a key with a profile, and with a PIN if that is not empty. It
 // returns its --device.
 func (s *station) start(profileName, pin string) (device string, stop func(), err error) {
+	if err := s.make(profileName, pin); err != nil {
+		return "", nil, err
+	}
+	address, stop, err := s.serve(func(ctx context.Context, ready func(net.Addr)) error {
+		return simulator.ServeTCP(ctx, s.key, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: ready})
+	})
+	return "tcp:" + address, func() { stop(); s.key.Close() }, err
+}
+
+// make makes the key.
+func (s *station) make(profileName, pin string) error {
 	profile, err := simulator.LoadProfile(profileName)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
 	clock := simulator.NewVirtualClock()
 	*s = station{pin: pin, touch: simulator.NewTouchPlan(clock, simulator.Touch{Action: simulator.TouchKey})}
 	s.key, err = simulator.New(simulator.Config{Clock: clock, Presence: s.touch.Presence, Profile: profile})
-	if err != nil {
-		return "", nil, err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	address, ready := "", make(chan struct{})
-	var open sync.Once
-	var served sync.WaitGroup
-	served.Go(func() {
-		simulator.ServeTCP(ctx, s.key, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: func(a net.Addr) {
-			open.Do(func() { address = a.String(); close(ready) })
-		}})
-	})
-	key := s.key
-	stop = func() { cancel(); served.Wait(); key.Close() }
-	<-ready
-	if pin != "" {
+	if err == nil && pin != "" {
 		err = s.client().SetPIN(context.Background())
 	}
-	return "tcp:" + address, stop, err
+	return err
+}
+
+// serve opens a door, and returns what ready was told when it was open.
+func (s *station) serve(door func(ctx context.Context, ready func(net.Addr)) error) (address string, stop func(), err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- door(ctx, func(a net.Addr) {
+			select {
+			case ready <- a.String():
+			default: // open again
+			}
+		})
+	}()
+	select {
+	case address = <-ready:
+		return address, sync.OnceFunc(func() { cancel(); <-ended }), nil
+	case err = <-ended:
+		cancel()
+		return "", func() {}, err
+	}
 }
 
 // client is a program past the door.
