@@ -110,10 +110,15 @@ func (s *service) await(ctx context.Context, seen string, look func([]ReaderInfo
 	return result
 }
 
-func (s *service) readers(ctx context.Context) (found []ReaderInfo, err error) {
-	ended := s.watch(ctx, func(readers []ReaderInfo, e error) bool { found, err = readers, e; return true })
-	if ended != nil {
-		return nil, transport.Ended(ctx, "list smart-card readers", nil)
+// readers is one look.
+func (s *service) readers(ctx context.Context) ([]ReaderInfo, error) {
+	sub := &subscriber{latest: make(chan view, 1), once: true}
+	s.subscribe(sub)
+	defer s.unsubscribe(sub)
+	select {
+	case v := <-sub.latest:
+		return slices.Clone(v.readers), v.err
+	case <-ctx.Done():
+		return nil, transport.Ended(ctx, "the smart-card service has not listed its readers", nil)
 	}
-	return found, err
 }

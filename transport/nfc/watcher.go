@@ -50,6 +50,7 @@ func (v view) equal(other view) bool {
 
 type subscriber struct {
 	latest chan view // has room for one
+	once   bool      // leaves after the first view
 	due    bool      // there before the look began
 	served bool
 	last   view
@@ -157,6 +158,9 @@ func (s *service) publish(v view) {
 		default:
 		}
 		sub.latest <- v
+		if sub.once { // and nobody waits for more on its account
+			delete(s.subscribers, sub)
+		}
 	}
 }
 
