@@ -430,6 +430,7 @@ func TestPCSCResetByAnother(t *testing.T) {
 		mu.Unlock()
 		return transmit(apdu)
 	}
+	logged := func() []byte { mu.Lock(); defer mu.Unlock(); l := log; log = nil; return l }
 	lay(t, reader, card)
 	dev := openKey(t, reader)
 	stranger := other(t, reader)
@@ -446,14 +447,14 @@ func TestPCSCResetByAnother(t *testing.T) {
 		if err := stranger.Reconnect(scard.ShareShared, scard.ProtocolAny, scard.ResetCard); err != nil {
 			t.Fatal(err)
 		}
-		log = nil
+		logged()
 		answer, err := dev.Exchange(soon(t), c.msg)
-		if !errors.Is(err, c.err) || !bytes.HasPrefix(log, unhex(c.want)) || bytes.Count(log, unhex("a4")) != 1 {
-			t.Errorf("%s after a reset: the card got %x, answer %x, error %v, want %v", c.name, log, answer, err, c.err)
+		if got := logged(); !errors.Is(err, c.err) || !bytes.HasPrefix(got, unhex(c.want)) || bytes.Count(got, unhex("a4")) != 1 {
+			t.Errorf("%s after a reset: the card got %x, answer %x, error %v, want %v", c.name, got, answer, err, c.err)
 		}
-		log = nil
-		if _, err := dev.Exchange(soon(t), c.msg); err != nil || bytes.Contains(log, unhex("a4")) {
-			t.Errorf("%s once more: the card got %x, error %v", c.name, log, err)
+		_, err = dev.Exchange(soon(t), c.msg)
+		if got := logged(); err != nil || bytes.Contains(got, unhex("a4")) {
+			t.Errorf("%s once more: the card got %x, error %v", c.name, got, err)
 		}
 	}
 }

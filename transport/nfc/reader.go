@@ -1,7 +1,6 @@
 package nfc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -24,14 +23,6 @@ type ReaderInfo struct {
 	// Pretender says why a key in this reader is not to be used as a FIDO key
 	// unless somebody names the reader; it is empty for all others.
 	Pretender string
-}
-
-func (r ReaderInfo) equal(other ReaderInfo) bool {
-	if !bytes.Equal(r.ATR, other.ATR) {
-		return false
-	}
-	r.ATR, other.ATR = nil, nil
-	return fmt.Sprint(r) == fmt.Sprint(other)
 }
 
 // Readers lists the smart-card readers, those of pretenders too. It waits for a
