@@ -25,7 +25,6 @@ type pcscContext interface {
 
 // A pcscHandle is a connection to a card. Nothing ends a Transmit but the card.
 type pcscHandle interface {
-	ATR() ([]byte, error)
 	BeginTransaction() error
 	EndTransaction() error
 	Transmit(apdu []byte) ([]byte, error)
@@ -92,9 +91,10 @@ var (
 )
 
 var (
-	errGone   = fmt.Errorf("%w: the card was taken away", transport.ErrClosed)
-	errMute   = fmt.Errorf("%w that answers: lay it on again", ErrNoCard)
-	errPolkit = fmt.Errorf("%w: polkit does not let this user reach the smart-card service; 'fidokey doctor' says how it can", fs.ErrPermission)
+	errGone = fmt.Errorf("%w: the card was taken away", transport.ErrClosed)
+	errMute = fmt.Errorf("%w that answers: lay it on again", ErrNoCard)
+	// libpcsclite says so whenever pcscd hangs up.
+	errPolkit = fmt.Errorf("%w: the smart-card service hung up: polkit does not let this user reach it, or it has too many clients; 'fidokey doctor' says more", fs.ErrPermission)
 	errAdmin  = fmt.Errorf("%w: Windows lets only administrators reach FIDO keys in smart-card readers", fs.ErrPermission)
 )
 

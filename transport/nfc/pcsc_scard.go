@@ -61,14 +61,6 @@ func (c scardContext) Release() error { return code(c.c.Release()) }
 
 type scardHandle struct{ card *scard.Card }
 
-func (h scardHandle) ATR() ([]byte, error) {
-	status, err := h.card.Status()
-	if err != nil {
-		return nil, code(err)
-	}
-	return status.Atr, nil
-}
-
 func (h scardHandle) BeginTransaction() error { return code(h.card.BeginTransaction()) }
 func (h scardHandle) EndTransaction() error   { return code(h.card.EndTransaction(scard.LeaveCard)) }
 func (h scardHandle) Disconnect() error       { return code(h.card.Disconnect(scard.LeaveCard)) }

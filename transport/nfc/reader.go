@@ -1,7 +1,6 @@
 package nfc
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -24,14 +23,6 @@ type ReaderInfo struct {
 	// Pretender says why a key in this reader is not to be used as a FIDO key
 	// unless somebody names the reader; it is empty for all others.
 	Pretender string
-}
-
-func (r ReaderInfo) equal(other ReaderInfo) bool {
-	if !bytes.Equal(r.ATR, other.ATR) {
-		return false
-	}
-	r.ATR, other.ATR = nil, nil
-	return fmt.Sprint(r) == fmt.Sprint(other)
 }
 
 // Readers lists the smart-card readers, those of pretenders too. It waits for a
@@ -110,10 +101,15 @@ func (s *service) await(ctx context.Context, seen string, look func([]ReaderInfo
 	return result
 }
 
-func (s *service) readers(ctx context.Context) (found []ReaderInfo, err error) {
-	ended := s.watch(ctx, func(readers []ReaderInfo, e error) bool { found, err = readers, e; return true })
-	if ended != nil {
-		return nil, transport.Ended(ctx, "list smart-card readers", nil)
+// readers is one look.
+func (s *service) readers(ctx context.Context) ([]ReaderInfo, error) {
+	sub := &subscriber{latest: make(chan view, 1), once: true}
+	s.subscribe(sub)
+	defer s.unsubscribe(sub)
+	select {
+	case v := <-sub.latest:
+		return slices.Clone(v.readers), v.err
+	case <-ctx.Done():
+		return nil, transport.Ended(ctx, "the smart-card service has not listed its readers", nil)
 	}
-	return found, err
 }

@@ -2,6 +2,8 @@ package nfc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -42,7 +44,9 @@ func (s *Slot) Removed(ctx context.Context) error {
 	})
 }
 
-// Inserted waits until there is a card again, and opens it.
+// Inserted waits until there is a card again, and opens it. What a card answers
+// stands; one that does not answer as it should may lie badly, and is tried again for
+// some seconds.
 func (s *Slot) Inserted(ctx context.Context) (transport.Device, error) {
 	var since time.Time // a card is there
 	for {
@@ -52,31 +56,32 @@ func (s *Slot) Inserted(ctx context.Context) (transport.Device, error) {
 		if err != nil {
 			return nil, err
 		}
-		if since.IsZero() || time.Since(since) > 2*settleTime {
+		if since.IsZero() {
 			since = time.Now()
 		}
-		dev, err := s.try(ctx, since.Add(settleTime))
-		if err == nil || ctx.Err() != nil || time.Since(since) >= settleTime {
-			return dev, err
+		dev, err := s.try(ctx)
+		var answer StatusWord
+		switch {
+		case err == nil:
+			return dev, nil
+		case ctx.Err() != nil, errors.As(err, &answer):
+			return nil, err
+		case errors.Is(err, ErrNoCard):
+			since = time.Time{} // it was taken away again
+		case time.Since(since) >= settleTime:
+			return nil, err
 		}
-		select {
-		case <-time.After(watchSlice):
-		case <-ctx.Done():
-		}
+		pause(ctx)
 	}
 }
 
 // try opens a card that may just have been laid on.
-func (s *Slot) try(ctx context.Context, until time.Time) (transport.Device, error) {
-	ctx, stop := context.WithDeadline(ctx, until)
+func (s *Slot) try(ctx context.Context) (*Device, error) {
+	ctx, stop := context.WithTimeout(ctx, settleTime)
 	defer stop()
 	card, err := s.service.open(ctx, s.reader)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", s.reader, err)
 	}
-	dev, err := Open(ctx, card, s.options...)
-	if err != nil {
-		return nil, err
-	}
-	return dev, nil
+	return Open(ctx, card, s.options...)
 }

@@ -13,8 +13,8 @@ import (
 var errNotTried = errors.New("the applet had to be selected again, which voids what the PIN was encrypted with; it was not tried, try again")
 
 // begin waits for our turn, within the program and on the card.
-func (d *Device) begin(ctx context.Context) (_ context.Context, release func(), err error) {
-	ctx, release, err = d.take(ctx)
+func (d *Device) begin(ctx context.Context) (_ context.Context, end func(), err error) {
+	ctx, release, err := d.take(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

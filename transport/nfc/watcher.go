@@ -3,6 +3,7 @@ package nfc
 import (
 	"context"
 	"errors"
+	"reflect"
 	"runtime"
 	"slices"
 	"sync"
@@ -45,14 +46,14 @@ func (v view) equal(other view) bool {
 	if v.err != nil || other.err != nil {
 		return v.err != nil && other.err != nil && v.err.Error() == other.err.Error()
 	}
-	return slices.EqualFunc(v.readers, other.readers, ReaderInfo.equal)
+	return reflect.DeepEqual(v.readers, other.readers)
 }
 
 type subscriber struct {
 	latest chan view // has room for one
+	once   bool      // leaves after the first view
 	due    bool      // there before the look began
 	served bool
-	last   view
 }
 
 // watch calls f with what is there, and again after each change, until f reports
@@ -106,13 +107,15 @@ func (s *service) poke() {
 func (s *service) run() {
 	w := watcher{establish: s.establish}
 	defer w.drop()
+	var last view
 	for {
 		timeout, more := s.beginLook()
 		if !more {
 			return
 		}
 		v := w.look(timeout)
-		s.publish(v)
+		s.publish(v, !v.equal(last))
+		last = v
 		if timeout > 0 && !w.waited {
 			select {
 			case <-s.wake:
@@ -144,19 +147,23 @@ func (s *service) beginLook() (timeout time.Duration, more bool) {
 
 // publish hands a view to those for whom it is news. One who has not taken the last
 // view yet gets this one instead.
-func (s *service) publish(v view) {
+func (s *service) publish(v view, changed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for sub := range s.subscribers {
-		if !sub.due || sub.served && sub.last.equal(v) {
+		// Who came during the look is served by the next one.
+		if !sub.due || sub.served && !changed {
 			continue
 		}
-		sub.served, sub.last = true, v
+		sub.served = true
 		select {
 		case <-sub.latest:
 		default:
 		}
 		sub.latest <- v
+		if sub.once { // and nobody waits for more on its account
+			delete(s.subscribers, sub)
+		}
 	}
 }
 
