@@ -20,7 +20,7 @@ test: deps # all tests, those in the VM too
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps
 
-e2e: deps # only the tests in the VM, with their output
+e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output
 	$(GO) test $(TAGS) -count=1 -v -timeout 20m ./test/e2e
 
 fuzz: # every fuzz target for FUZZTIME

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fidokey/fidokey/simulator"
@@ -72,6 +73,29 @@ func TestCardBesidesUSB(t *testing.T) {
 	if data, sw := r.transmit(longAPDU(0, request(makeCredential, token.authorize(creation())))); sw != 0x9000 || data[0] != pinAuthInvalid {
 		t.Errorf("the token outlived the field: %x, SW %04x", data, sw)
 	}
+}
+
+// TestFieldDropBesidesUSB: a command of the other door waits for its touch all the
+// same, and only the card's own ends.
+func TestFieldDropBesidesUSB(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hand{touches: make(chan simulator.Presence)}
+		r := newReader(t, func(c *simulator.Config) { c.Presence = h.presence })
+		usb := simulator.NewHID(r.Authenticator)
+		defer usb.Close()
+		answer := make(chan []byte, 1)
+		go func() {
+			b, _ := r.Exchange(t.Context(), []byte{selection})
+			answer <- b
+		}()
+		synctest.Wait()
+		r.field()
+		synctest.Wait()
+		h.touches <- simulator.PresenceTouched
+		if b := <-answer; !bytes.Equal(b, []byte{ok}) {
+			t.Errorf("the command over USB: %x", b)
+		}
+	})
 }
 
 // TestTwoReaders: what a key on two readers remembers ends with the second field.

@@ -14,6 +14,10 @@
 // package control does all of that over HTTP. A [Profile] says which key is
 // played, and its [Quirks] what that key does otherwise than it should.
 //
+// Doors bring it to other programs: [ServeTCP], [ServeUnix], [ServeUDP],
+// [ServeUHID] and, as a card, [ServeVPCD]. There may be any number of them at once;
+// see [Card] for where the power then comes from.
+//
 // Every command has its own file. It is decoded first (decodeMakeCredential)
 // and then decided (makeCredential); the decision follows the steps of the
 // Client to Authenticator Protocol 2.1 to 2.3 one by one, and the numbers in the

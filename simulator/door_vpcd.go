@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -44,23 +43,22 @@ var (
 // c.Address, and again whenever pcscd was away. Unplugging the key takes the card
 // out.
 func ServeVPCD(ctx context.Context, a *Authenticator, c DoorConfig, options ...CardOption) error {
-	return serveVPCD(ctx, a, c, vpcdPause, options)
+	return serveVPCD(ctx, a, &vpcdDoor{DoorConfig: c, card: newCard(a, options), pause: vpcdPause, patience: vpcdPatience})
 }
 
-func serveVPCD(ctx context.Context, a *Authenticator, c DoorConfig, pause time.Duration, options []CardOption) error {
-	if err := c.check(); err != nil {
+func serveVPCD(ctx context.Context, a *Authenticator, door *vpcdDoor) error {
+	if err := door.check(); err != nil {
 		return fmt.Errorf("simulator: vpcd: %w", err)
 	}
-	door := &vpcdDoor{DoorConfig: c, card: newCard(a, options), pause: pause}
 	return a.WhilePowered(ctx, door.serve)
 }
 
 // A vpcdDoor is a card and the reader that it goes to.
 type vpcdDoor struct {
 	DoorConfig
-	card  *Card
-	pause time.Duration
-	met   atomic.Bool // the reader has looked at the card once
+	card            *Card
+	pause, patience time.Duration
+	met             bool // the reader has looked at the card once
 }
 
 // serve puts the card into the reader again and again.
@@ -70,7 +68,7 @@ func (d *vpcdDoor) serve(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !d.met.Load():
+		case !d.met:
 			return fmt.Errorf("simulator: vpcd: %w", err)
 		}
 		select {
@@ -95,8 +93,8 @@ func (d *vpcdDoor) visit(ctx context.Context) error {
 
 	d.card.PowerOff() // which it is, but the key may have been unplugged since
 	driver := bufio.NewReader(vpcdConn{conn})
-	if !d.met.Load() {
-		conn.SetReadDeadline(time.Now().Add(vpcdPatience))
+	if !d.met {
+		conn.SetReadDeadline(time.Now().Add(d.patience))
 	}
 	for looked := false; ; looked = true {
 		message, err := readVPCD(driver)
@@ -107,7 +105,7 @@ func (d *vpcdDoor) visit(ctx context.Context) error {
 			return err
 		}
 		if !looked {
-			d.met.Store(true)
+			d.met = true
 			conn.SetReadDeadline(time.Time{})
 			d.ready(conn.RemoteAddr())
 		}

@@ -99,7 +99,7 @@ func vpcdKey(t *testing.T, change func(*simulator.Config), options ...simulator.
 	k := newKey(t, full23(), change)
 	d := openDoor(k, func(ctx context.Context, c simulator.DoorConfig) error {
 		c.Address = r.Addr().String()
-		return simulator.ServeVPCDPausing(ctx, k.Authenticator, c, time.Millisecond, options...)
+		return simulator.ServeVPCDQuickly(ctx, k.Authenticator, c, time.Minute, options...)
 	})
 	return k, r, d
 }
@@ -181,6 +181,10 @@ func TestVPCDRefuses(t *testing.T) {
 	}
 	r := newVirtualReader(t)
 	c.Address = r.Addr().String()
+	err := simulator.ServeVPCDQuickly(t.Context(), k.Authenticator, c, 10*time.Millisecond)
+	if !errors.Is(err, simulator.ErrVirtualReaderBusy) {
+		t.Errorf("nobody looks: %v", err)
+	}
 	r.Close()
 	if err := simulator.ServeVPCD(t.Context(), k.Authenticator, c); !errors.Is(err, simulator.ErrNoVirtualReader) {
 		t.Errorf("nobody listens: %v", err)

@@ -34,7 +34,8 @@ func (a *Authenticator) TellsPINPolicyTo(rpID string) bool { return a.tellsPINPo
 // EncryptIdentity makes the encrypted members of getInfo.
 var EncryptIdentity = encryptIdentity
 
-// ServeVPCDPausing is ServeVPCD with another pause before the card comes back.
-func ServeVPCDPausing(ctx context.Context, a *Authenticator, c DoorConfig, pause time.Duration, options ...CardOption) error {
-	return serveVPCD(ctx, a, c, pause, options)
+// ServeVPCDQuickly is ServeVPCD where the card comes back at once, and with another
+// patience for a new reader to look at it.
+func ServeVPCDQuickly(ctx context.Context, a *Authenticator, c DoorConfig, patience time.Duration, options ...CardOption) error {
+	return serveVPCD(ctx, a, &vpcdDoor{DoorConfig: c, card: newCard(a, options), pause: time.Millisecond, patience: patience})
 }

@@ -165,6 +165,8 @@ var hints = []struct {
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{simulator.ErrNoVirtualReader, exitFailure, "It belongs to the packages pcscd and vsmartcard-vpcd. Install them and start pcscd, which ends when no program uses it; --vpcd=HOST:PORT names another port."},
+	{simulator.ErrVirtualReaderBusy, exitFailure, "Take that card out: end its program."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
 	{winwebauthn.NotAllowedError, exitNoTouch, "Windows was cancelled or waited in vain, or no key has a credential for this RP ID."},

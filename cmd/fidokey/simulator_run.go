@@ -31,7 +31,8 @@ type simulatorRunOptions struct {
 	profile, state, seed, touch string
 	udp, tcp, unix              string
 	attestation, enterprise     string
-	uhid, allowRemote           bool
+	vpcd                        string
+	uhid, allowRemote, contact  bool
 	control                     controlOptions
 }
 
@@ -53,6 +54,12 @@ and the kernel module uhid.
 report in a datagram. fidokey reaches them with --device tcp:HOST:PORT,
 unix:PATH or udp:HOST:PORT. They are for this machine only.
 
+--vpcd puts it as a card into the virtual reader of vsmartcard, so that every program
+finds it through PC/SC: contactless, where to lay it on the reader is a touch, or
+with --contact. A key with other doors too has its power from those, else from the
+reader. '--profile nfc-card-no-button' is a key to be laid on the reader anew for
+each touch, which '--control' can do by power off and on.
+
 --control steers the key over HTTP: touch, power, clock, faults, state. Requests
 carry the token that is in --control-token-file, as 'Authorization: Bearer TOKEN'.
 
@@ -61,7 +68,8 @@ alone means ` + udpDefault + `.
 
 With --json each door is an answer of its own, on a line.`,
 		Example: `  fidokey simulator run --unix key.sock --profile ctap-2.3
-  sudo fidokey simulator run --uhid --state key.db`,
+  sudo fidokey simulator run --uhid --state key.db
+  fidokey simulator run --vpcd --profile nfc-card`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSimulator(cmd.Context(), e, o) },
 	}
@@ -77,7 +85,10 @@ With --json each door is an answer of its own, on a line.`,
 	flags.Lookup("udp").NoOptDefVal = udpDefault
 	flags.StringVar(&o.tcp, "tcp", "", "listen on a TCP address: HOST:PORT")
 	flags.StringVar(&o.unix, "unix", "", "listen on a Unix socket: a path")
-	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp and --control listen where other machines can reach them, and use the key")
+	flags.StringVar(&o.vpcd, "vpcd", "", "be a card in the virtual PC/SC reader at HOST:PORT")
+	flags.Lookup("vpcd").NoOptDefVal = simulator.VPCDAddress
+	flags.BoolVar(&o.contact, "contact", false, "be a card with contacts, in place of one for NFC")
+	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp, --vpcd and --control go where other machines can reach them, and use the key")
 	o.control.addFlags(cmd)
 	return cmd
 }
@@ -115,8 +126,11 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 
 // config is the key's world but for its storage.
 func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err error) {
-	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" {
-		return c, s, usageError{errors.New("no door is given: use --uhid, --udp, --tcp or --unix")}
+	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" && o.vpcd == "" {
+		return c, s, usageError{errors.New("no door is given: use --uhid, --udp, --tcp, --unix or --vpcd")}
+	}
+	if o.contact && o.vpcd == "" {
+		return c, s, usageError{errors.New("--contact is for a card: use --vpcd")}
 	}
 	touch, err := parseTouch(o.touch)
 	if err != nil {
@@ -189,6 +203,14 @@ func (o *simulatorRunOptions) doors(key *simulator.Authenticator, r *readiness) 
 	if o.unix != "" {
 		c := simulator.DoorConfig{Address: o.unix, Ready: r.of("unix")}
 		doors = append(doors, func(ctx context.Context) error { return simulator.ServeUnix(ctx, key, c) })
+	}
+	if o.vpcd != "" {
+		c := simulator.DoorConfig{Address: o.vpcd, AllowRemote: o.allowRemote, Ready: r.of("vpcd")}
+		var kind []simulator.CardOption
+		if o.contact {
+			kind = append(kind, simulator.ContactCard())
+		}
+		doors = append(doors, func(ctx context.Context) error { return simulator.ServeVPCD(ctx, key, c, kind...) })
 	}
 	return doors, nil
 }

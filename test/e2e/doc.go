@@ -1,2 +1,3 @@
-// Package e2e boots the VM of test/vm and runs the tests of package guest in it.
+// Package e2e has strangers judge: in the VM of test/vm, where it runs the tests of
+// package guest, and over PC/SC with virtual readers, which need no VM.
 package e2e
