@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fidokey/fidokey/internal/ctaptest"
@@ -170,6 +171,46 @@ func TestUSBIPPower(t *testing.T) {
 	if one, two := h.want(3, h.fetch(64), 0), h.want(3, h.fetch(64), 0); !bytes.Equal(one, two) {
 		t.Errorf("%x, and repeated %x", one, two)
 	}
+}
+
+// TestUSBIPPatience: a host must say what it wants soon, and may then be silent for
+// a day.
+func TestUSBIPPatience(t *testing.T) {
+	var v usbVectors
+	ctaptest.Vectors(t, "usbip", &v)
+	synctest.Test(t, func(t *testing.T) {
+		h := newHID(&hidKey{})
+		defer h.Close()
+		d, err := newUSBDescriptors(USBIdentity{}, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		door := &usbipDoor{hid: h, descriptors: d, powerUp: func() {}}
+		connect := func() (host net.Conn, ended <-chan error) {
+			ours, theirs := net.Pipe()
+			done := make(chan error, 1)
+			go func() { done <- door.host(t.Context(), theirs) }()
+			return ours, done
+		}
+		_, ended := connect()
+		begin := time.Now()
+		if err := <-ended; err == nil || time.Since(begin) != 10*time.Second {
+			t.Errorf("a silent host: %v after %v", err, time.Since(begin))
+		}
+
+		conn, ended := connect()
+		conn.Write(v.OpReqImport)
+		if _, err := io.ReadFull(conn, make([]byte, 320)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		host := &usbHost{T: t, conn: conn, in: map[uint32]bool{}}
+		host.want(3, host.put(usbInit...), 0)
+		conn.Close()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestUSBIPCycles plugs in and unplugs 2,000 times: nothing piles up.

@@ -148,13 +148,11 @@ func newUSBBench(t *testing.T, id USBIdentity) *usbBench {
 		usbHost: &usbHost{T: t, conn: ours, in: map[uint32]bool{}},
 		key:     key, link: newUSBLink(theirs, h, d), unplug: unplug, ended: make(chan error, 1),
 	}
-	go func() {
-		defer h.Close()
-		b.ended <- b.link.run(ctx)
-	}()
+	go func() { b.ended <- b.link.run(ctx) }()
 	t.Cleanup(func() {
 		unplug()
 		ours.Close()
+		h.Close()
 	})
 	return b
 }
