@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // A DoorConfig says where a door on the network is.
@@ -50,6 +51,21 @@ func (c DoorConfig) check() error {
 		return nil
 	}
 	return CheckLoopback(c.Address)
+}
+
+// Linux keeps 64 input reports for each program that has a device open, and loses
+// the rest. So of a long message burstReports go out at full speed, the others
+// burstPause apart.
+const (
+	burstReports = 32
+	burstPause   = time.Millisecond
+)
+
+// isLateInBurst reports whether a report should go out burstPause after the one
+// before it.
+func isLateInBurst(report []byte) bool {
+	seq := report[4]
+	return seq&hidInitBit == 0 && seq >= burstReports
 }
 
 // A hub joins one HID to all who have opened it. As with a device of an

@@ -283,5 +283,8 @@ func TestDoorsAreOnLoopback(t *testing.T) {
 		if err := simulator.ServeUDP(t.Context(), k.Authenticator, c, 0); err == nil {
 			t.Errorf("UDP door at %s opened", address)
 		}
+		if err := simulator.ServeUSBIP(t.Context(), k.Authenticator, c, simulator.USBIdentity{}); err == nil {
+			t.Errorf("USB/IP door at %s opened", address)
+		}
 	}
 }

@@ -32,33 +32,10 @@ const (
 	uhidBusUSB    = 3
 )
 
-const (
-	// uhidQueue is how many events wait between the goroutine that reads and the
-	// one that acts. The kernel keeps 32 and loses the rest without a word, so
-	// the reader must never wait.
-	uhidQueue = 1024
-	// uhidBurst is how many reports go out at full speed. The kernel keeps 64 for
-	// each program and loses the rest, so the others are uhidPause apart.
-	uhidBurst = 32
-	uhidPause = time.Millisecond
-)
-
-// reportDescriptor is that of every security key: usage page F1D0, usage 1, 64
-// bytes in and 64 bytes out, no report IDs (CTAP 2.1, section 11.2.8.2).
-var reportDescriptor = []byte{
-	0x06, 0xd0, 0xf1, // usage page (FIDO alliance)
-	0x09, 0x01, // usage (CTAPHID)
-	0xa1, 0x01, // collection (application)
-	0x09, 0x20, // usage (data in)
-	0x15, 0x00, 0x26, 0xff, 0x00, // logical minimum 0, maximum 255
-	0x75, 0x08, 0x95, hidReportSize, // 64 times 8 bits
-	0x81, 0x02, // input (data, variable, absolute)
-	0x09, 0x21, // usage (data out)
-	0x15, 0x00, 0x26, 0xff, 0x00,
-	0x75, 0x08, 0x95, hidReportSize,
-	0x91, 0x02, // output (data, variable, absolute)
-	0xc0, // end of collection
-}
+// uhidQueue is how many events wait between the goroutine that reads and the one
+// that acts. The kernel keeps 32 and loses the rest without a word, so the reader
+// must never wait.
+const uhidQueue = 1024
 
 // ServeUHID makes h a HID device of the Linux system, which every program sees as
 // a security key, until ctx ends; it then returns nil. It needs the right to
@@ -216,8 +193,8 @@ func uhidSender(w io.Writer, failed context.CancelCauseFunc) func(report []byte)
 	event := uhidEventOf(uhidInput2, make([]byte, 2+hidReportSize)) // size:16 data
 	binary.NativeEndian.PutUint16(event[4:], hidReportSize)
 	return func(report []byte) {
-		if seq := report[4]; seq&hidInitBit == 0 && seq >= uhidBurst {
-			time.Sleep(uhidPause)
+		if isLateInBurst(report) {
+			time.Sleep(burstPause)
 		}
 		copy(event[6:], report)
 		if _, err := w.Write(event); err != nil {
@@ -229,32 +206,25 @@ func uhidSender(w io.Writer, failed context.CancelCauseFunc) func(report []byte)
 // createEvent is CREATE2: name[128] phys[64] uniq[64] rd_size:16 bus:16 vendor:32
 // product:32 version:32 country:32 rd_data.
 func (c UHIDConfig) createEvent() ([]byte, error) {
-	if c.Name == "" {
-		c.Name = "fidokey simulator"
-	}
-	if c.Vendor == 0 {
-		c.Vendor = 0x1209
-	}
-	if c.Product == 0 {
-		c.Product = 0xf1d0
-	}
+	id := c.complete()
+	descriptor := hidReportDescriptor(hidReportSize)
 	var e bytes.Buffer
 	for _, s := range []struct {
 		text string
 		room int
-	}{{c.Name, 128}, {"", 64}, {c.Serial, 64}} {
+	}{{id.Name, 128}, {"", 64}, {id.Serial, 64}} {
 		if len(s.text) >= s.room {
 			return nil, fmt.Errorf("%q is longer than %d bytes", s.text, s.room-1)
 		}
 		e.WriteString(s.text)
 		e.Write(make([]byte, s.room-len(s.text)))
 	}
-	b := binary.NativeEndian.AppendUint16(e.Bytes(), uint16(len(reportDescriptor)))
+	b := binary.NativeEndian.AppendUint16(e.Bytes(), uint16(len(descriptor)))
 	b = binary.NativeEndian.AppendUint16(b, uhidBusUSB)
-	b = binary.NativeEndian.AppendUint32(b, uint32(c.Vendor))
-	b = binary.NativeEndian.AppendUint32(b, uint32(c.Product))
+	b = binary.NativeEndian.AppendUint32(b, uint32(id.Vendor))
+	b = binary.NativeEndian.AppendUint32(b, uint32(id.Product))
 	b = append(b, make([]byte, 4+4)...) // version, country
-	return uhidEventOf(uhidCreate2, append(b, reportDescriptor...)), nil
+	return uhidEventOf(uhidCreate2, append(b, descriptor...)), nil
 }
 
 // uhidRefusal answers a GET_REPORT or SET_REPORT: id:32 err:16.

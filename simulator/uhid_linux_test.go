@@ -90,7 +90,9 @@ func TestUHID(t *testing.T) {
 	}
 	ctaptest.Vectors(t, "ctaphid", &v)
 	synctest.Test(t, func(t *testing.T) {
-		u := newFakeUHID(t, UHIDConfig{Name: "my key", Serial: "4711", Vendor: 0x1050, Product: 0x0407})
+		u := newFakeUHID(t, UHIDConfig{
+			USBIdentity: USBIdentity{Name: "my key", Serial: "4711", Vendor: 0x1050, Product: 0x0407},
+		})
 
 		// CREATE2, at the offsets of linux/uhid.h.
 		create := u.read()
@@ -206,10 +208,11 @@ func TestUHIDEndsWithTheDevice(t *testing.T) {
 }
 
 func TestUHIDConfigRefused(t *testing.T) {
-	for _, c := range []UHIDConfig{
+	for _, id := range []USBIdentity{
 		{Name: strings.Repeat("n", 128)},
 		{Serial: strings.Repeat("s", 64)},
 	} {
+		c := UHIDConfig{USBIdentity: id}
 		c.Device = filepath.Join(t.TempDir(), "uhid")
 		if err := os.WriteFile(c.Device, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -48,6 +49,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: commands,
+		Condition: func(name string) (bool, error) {
+			if name != "vhci" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			_, err := os.Stat("/sys/devices/platform/vhci_hcd.0")
+			return err == nil, nil
+		},
 	})
 }
 

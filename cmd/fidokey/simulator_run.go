@@ -25,14 +25,18 @@ const (
 
 	// udpDefault is what programs that speak this form expect.
 	udpDefault = "8111:7112"
+
+	// usbipDefault is where "usbip attach" looks.
+	usbipDefault = "127.0.0.1:3240"
 )
 
 type simulatorRunOptions struct {
 	profile, state, seed, touch string
-	udp, tcp, unix              string
+	udp, tcp, unix, usbip       string
 	attestation, enterprise     string
 	vpcd                        string
-	uhid, allowRemote, contact  bool
+	uhid, vhci                  bool
+	allowRemote, contact        bool
 	control                     controlOptions
 }
 
@@ -49,6 +53,12 @@ lie in an ordinary file.
 --uhid makes it a HID device of the Linux kernel through /dev/uhid, so that every
 program sees a security key. This needs root, or the right to write to that file,
 and the kernel module uhid.
+
+--vhci makes it a USB key of this Linux system, with USB's descriptors and whole
+long messages. This needs root and the kernel module vhci-hcd. --usbip offers the
+same key to whoever imports it, one host at a time, at ` + usbipDefault + ` unless
+another address is given: usbip attach -r 127.0.0.1 -b 1-1. Attaching powers the
+key up, detaching unplugs it.
 
 --tcp and --unix carry each report behind its length in two bytes, --udp each
 report in a datagram. fidokey reaches them with --device tcp:HOST:PORT,
@@ -81,6 +91,9 @@ With --json each door is an answer of its own, on a line.`,
 	flags.StringVar(&o.attestation, "attestation", "", "vouch for credentials with a key and its certificates: a PEM file with both, the key's own certificate first")
 	flags.StringVar(&o.enterprise, "enterprise-attestation", "", "the same for enterprise attestation")
 	flags.BoolVar(&o.uhid, "uhid", false, "be a HID device of the Linux kernel")
+	flags.BoolVar(&o.vhci, "vhci", false, "be a USB key of this Linux system")
+	flags.StringVar(&o.usbip, "usbip", "", "offer a USB key by USB/IP on a TCP address: HOST:PORT")
+	flags.Lookup("usbip").NoOptDefVal = usbipDefault
 	flags.StringVar(&o.udp, "udp", "", "listen on a UDP port: PORT or PORT:REPLYPORT")
 	flags.Lookup("udp").NoOptDefVal = udpDefault
 	flags.StringVar(&o.tcp, "tcp", "", "listen on a TCP address: HOST:PORT")
@@ -88,7 +101,7 @@ With --json each door is an answer of its own, on a line.`,
 	flags.StringVar(&o.vpcd, "vpcd", "", "be a card in the virtual PC/SC reader at HOST:PORT")
 	flags.Lookup("vpcd").NoOptDefVal = simulator.VPCDAddress
 	flags.BoolVar(&o.contact, "contact", false, "be a card with contacts, in place of one for NFC")
-	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp, --vpcd and --control go where other machines can reach them, and use the key")
+	flags.BoolVar(&o.allowRemote, "allow-remote", false, "let --tcp, --usbip, --vpcd and --control go where other machines can reach them, and use the key")
 	o.control.addFlags(cmd)
 	return cmd
 }
@@ -126,8 +139,8 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 
 // config is the key's world but for its storage.
 func (o *simulatorRunOptions) config() (c simulator.Config, s steering, err error) {
-	if !o.uhid && o.udp == "" && o.tcp == "" && o.unix == "" && o.vpcd == "" {
-		return c, s, usageError{errors.New("no door is given: use --uhid, --udp, --tcp, --unix or --vpcd")}
+	if !o.uhid && !o.vhci && o.usbip == "" && o.udp == "" && o.tcp == "" && o.unix == "" && o.vpcd == "" {
+		return c, s, usageError{errors.New("no door is given: use --uhid, --vhci, --usbip, --udp, --tcp, --unix or --vpcd")}
 	}
 	if o.contact && o.vpcd == "" {
 		return c, s, usageError{errors.New("--contact is for a card: use --vpcd")}
@@ -186,6 +199,17 @@ func (o *simulatorRunOptions) doors(key *simulator.Authenticator, r *readiness) 
 				defer door.Close()
 				return simulator.ServeUHID(ctx, door, simulator.UHIDConfig{Ready: func() { ready(nil) }})
 			})
+		})
+	}
+	if o.vhci {
+		ready := r.of("vhci")
+		c := simulator.VHCIConfig{Ready: func() { ready(nil) }}
+		doors = append(doors, func(ctx context.Context) error { return simulator.ServeVHCI(ctx, key, c) })
+	}
+	if o.usbip != "" {
+		c := simulator.DoorConfig{Address: o.usbip, AllowRemote: o.allowRemote, Ready: r.of("usbip")}
+		doors = append(doors, func(ctx context.Context) error {
+			return simulator.ServeUSBIP(ctx, key, c, simulator.USBIdentity{})
 		})
 	}
 	if o.udp != "" {

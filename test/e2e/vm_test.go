@@ -46,11 +46,17 @@ func TestVM(t *testing.T) {
 		}
 	}
 	program, tests := filepath.Join(dir, "fidokey"), filepath.Join(dir, "guest.test")
-	build(t, root, "build", "-o", program, "./cmd/fidokey")
-	build(t, root, "test", "-c", "-o", tests, "./test/e2e/guest")
+	build(t, root, nil, "build", "-o", program, "./cmd/fidokey")
+	build(t, root, nil, "test", "-c", "-o", tests, "./test/e2e/guest")
+	libusb := "" // the program with karalabe/hid
+	if _, err := exec.LookPath("gcc"); err == nil {
+		libusb = filepath.Join(dir, "fidokey-libusb")
+		build(t, root, []string{"CGO_ENABLED=1"}, "build", "-tags", "libusb", "-o", libusb, "./cmd/fidokey")
+	}
 
 	vm := command(t, root, "test/vm/run-vm.sh", "-t", fmt.Sprint(limit.Seconds()), "--",
-		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s %s -test.v -test.timeout %v", program, tests, limit-time.Minute))
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_LIBUSB=%s %s -test.v -test.timeout %v",
+			program, libusb, tests, limit-time.Minute))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
 	results, err := stream(t, vm)
@@ -118,12 +124,12 @@ func command(t *testing.T, dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// build runs the go command for a binary without C libraries.
-func build(t *testing.T, dir string, args ...string) {
+// build runs the go command for a binary; it is one without C, unless env says so.
+func build(t *testing.T, dir string, env []string, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", cmd, err, out)
 	}

@@ -11,7 +11,7 @@ hostname fidokey-vm
 /bin/busybox ip link set lo up
 mkdir -p "/lib/modules/$(uname -r)"
 mount --bind "$VM_MODULES/lib/modules/$(uname -r)" "/lib/modules/$(uname -r)"
-modprobe -a uhid hid-generic || echo "guest-init: modprobe failed" >&2
+modprobe -a uhid hid-generic usbhid vhci-hcd || echo "guest-init: modprobe failed" >&2
 if [ -n "$VM_UDEV" ]; then
   # It runs without systemd. udevd sets the nodes' rights, and libudev's clients need its database.
   /lib/systemd/systemd-udevd --daemon && udevadm trigger --action=add && udevadm settle

@@ -50,15 +50,37 @@ func plugProfile(t *testing.T, profile string) *key {
 	return plugState(t, "auto", filepath.Join(t.TempDir(), "state"), "--profile", profile)
 }
 
-// plugState is plug for a key whose state is in a file: it starts "fidokey
-// simulator run" and waits for the device node.
+// plugState is plug for a key whose state is in a file.
 func plugState(t *testing.T, touch, state string, more ...string) *key {
+	t.Helper()
+	return plugAt(t, uhid, touch, state, more...)
+}
+
+// A door is how the simulator gets into the system.
+type door string
+
+const (
+	uhid  door = "uhid"  // a HID device without a bus
+	vhci  door = "vhci"  // a USB key, from the simulator straight to the kernel
+	usbip door = "usbip" // a USB key, which "usbip attach" fetches over TCP
+)
+
+// plugUSB is plug for a USB key. Long messages go through; its node is there half
+// a second later than with /dev/uhid.
+func plugUSB(t *testing.T, touch string, more ...string) *key {
+	t.Helper()
+	return plugAt(t, vhci, touch, filepath.Join(t.TempDir(), "state"), more...)
+}
+
+// plugAt starts "fidokey simulator run" with one door, and more arguments, and
+// waits for the device node.
+func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"simulator", "run", "--uhid", "--state", state, "--touch", touch}
+	args := []string{"simulator", "run", "--" + string(d), "--state", state, "--touch", touch}
 	cmd := exec.Command(fidokey, append(args, more...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
@@ -73,7 +95,7 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	go func() {
 		defer close(ended)
 		s := bufio.NewScanner(stdout)
-		for s.Scan() && !strings.Contains(s.Text(), "uhid") {
+		for s.Scan() && !strings.Contains(s.Text(), string(d)) {
 		}
 		line <- s.Text()
 		io.Copy(io.Discard, stdout)
@@ -101,11 +123,14 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 
 	select {
 	case s := <-line:
-		if !strings.Contains(s, "uhid") || !strings.Contains(s, "ready") {
+		if !strings.Contains(s, string(d)) || !strings.Contains(s, "ready") {
 			t.Fatalf("the simulator said %q", s)
 		}
 	case <-time.After(patience):
 		t.Fatal("the simulator is not ready")
+	}
+	if d == usbip {
+		run(t, "", "usbip", "attach", "-r", "127.0.0.1", "-b", "1-1")
 	}
 	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
 	run(t, "", "udevadm", "settle")
