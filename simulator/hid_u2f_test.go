@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,4 +98,41 @@ func TestHIDMsgAnswersWhole(t *testing.T) {
 			t.Errorf("REGISTER: %v", m)
 		}
 	})
+}
+
+// slowU2F is a key that takes its time with messages of U2F.
+type slowU2F struct {
+	hidKey
+	capabilities byte
+}
+
+func (k *slowU2F) message(context.Context, origin, []byte) []byte {
+	time.Sleep(100 * time.Millisecond)
+	return []byte{0x90, 0}
+}
+
+func (k *slowU2F) hidTraits() hidTraits {
+	traits := k.hidKey.hidTraits()
+	traits.capabilities, traits.claimed = k.capabilities, k.capabilities
+	return traits
+}
+
+// TestHIDMsgKeepalive: U2F's own HID protocol has no KEEPALIVE, CTAP's has it
+// while a message is processed, one of U2F too.
+func TestHIDMsgKeepalive(t *testing.T) {
+	for capabilities, want := range map[byte][]byte{
+		capabilityWink:                  {wireMsg},
+		capabilityWink | capabilityCBOR: {wireKeepalive, wireMsg},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &hidBench{T: t, port: newHID(&slowU2F{capabilities: capabilities}).Port()}
+			defer b.port.Close()
+			b.send(b.open(), wireMsg, []byte{0, 3, 0, 0, 0, 0, 0})
+			for _, command := range want {
+				if m, _ := b.read(time.Second); m.command != command {
+					t.Errorf("capabilities %02x: %v, want %02x", capabilities, m, command)
+				}
+			}
+		})
+	}
 }

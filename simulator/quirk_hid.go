@@ -67,6 +67,9 @@ func (h *HID) wink(cid uint32) {
 // mute reports whether a keepalive is not sent.
 func (h *HID) mute() bool {
 	traits := h.traits()
+	if h.cmd == hidMsg && traits.capabilities&capabilityCBOR == 0 {
+		return true // U2F has no keepalives, and Chromium takes one for a wrong answer
+	}
 	return traits.quirks.NoKeepalive || traits.faults.hits(FaultNoKeepalive)
 }
 
