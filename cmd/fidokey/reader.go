@@ -68,7 +68,8 @@ func openCard(ctx context.Context, reader string) (*nfc.Device, error) {
 }
 
 // readersNamed returns the reader that a name means: all of it, or a part that
-// only one has. An empty name means the only reader. Pretenders can be named, too.
+// only one has, or only one with a card in it. An empty name fits all. Pretenders
+// can be named, too.
 func (e *env) readersNamed(ctx context.Context, name string) ([]place, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.global.timeout)
 	defer cancel()
@@ -76,33 +77,35 @@ func (e *env) readersNamed(ctx context.Context, name string) ([]place, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	if len(readers) == 0 {
+		return nil, noKeyError{errors.New("there is no smart-card reader")}
+	}
+	var fit []nfc.ReaderInfo
 	for _, r := range readers {
 		if r.Name == name {
-			return []place{e.readerPlace(name)}, nil
+			fit = []nfc.ReaderInfo{r}
+			break
 		}
 		if strings.Contains(strings.ToLower(r.Name), strings.ToLower(name)) {
-			names = append(names, r.Name)
+			fit = append(fit, r)
 		}
 	}
-	switch {
-	case len(readers) == 0:
-		return nil, noKeyError{errors.New("there is no smart-card reader")}
-	case len(names) == 1:
-		return []place{e.readerPlace(names[0])}, nil
-	case len(names) == 0:
-		for _, r := range readers {
-			names = append(names, r.Name)
-		}
-		return nil, noKeyError{fmt.Errorf("no smart-card reader is called %q; there are:\n%s", name, readerList(names))}
+	if len(fit) == 0 {
+		return nil, noKeyError{fmt.Errorf("no smart-card reader is called %q; there are:\n%s", name, readerList(readers))}
 	}
-	return nil, noKeyError{fmt.Errorf("several smart-card readers fit; choose one with --device %sNAME:\n%s", readerPrefix, readerList(names))}
+	if loaded := slices.DeleteFunc(slices.Clone(fit), func(r nfc.ReaderInfo) bool { return !r.Present }); len(loaded) == 1 {
+		fit = loaded
+	}
+	if len(fit) > 1 {
+		return nil, noKeyError{fmt.Errorf("several smart-card readers fit; choose one with --device %sNAME:\n%s", readerPrefix, readerList(fit))}
+	}
+	return []place{e.readerPlace(fit[0].Name)}, nil
 }
 
-func readerList(names []string) string {
-	lines := slices.Clone(names)
-	for i, name := range lines {
-		lines[i] = "  " + printable(name)
+func readerList(readers []nfc.ReaderInfo) string {
+	var lines []string
+	for _, r := range readers {
+		lines = append(lines, "  "+printable(r.Name))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -67,10 +67,11 @@ func (s *station) start(profileName, pin string) (device string, stop func(), er
 	if err := s.make(profileName, pin); err != nil {
 		return "", nil, err
 	}
-	address, stop, err := s.serve(func(ctx context.Context, ready func(net.Addr)) error {
+	address, leave, err := s.serve(func(ctx context.Context, ready func(net.Addr)) error {
 		return simulator.ServeTCP(ctx, s.key, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: ready})
 	})
-	return "tcp:" + address, func() { stop(); s.key.Close() }, err
+	key := s.key
+	return "tcp:" + address, func() { leave(); key.Close() }, err
 }
 
 // make makes the key.

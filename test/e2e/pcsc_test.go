@@ -96,7 +96,7 @@ func newReader(t *testing.T) *reader {
 	}
 	watchSources(t, root)
 	r := &reader{fidokey: filepath.Join(t.TempDir(), "fidokey"), script: filepath.Join(root, "test/e2e/pcsc_fido2.py")}
-	build(t, root, "build", "-o", r.fidokey, "./cmd/fidokey")
+	build(t, root, nil, "build", "-o", r.fidokey, "./cmd/fidokey")
 	if r.daemon, err = pcsctest.Start("fidokey test"); err != nil {
 		t.Fatal(err)
 	}
