@@ -515,3 +515,35 @@ func TestBlockedCardKeepsItsAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestExchangedCard: PC/SC calls a card reset that was taken away and laid on again.
+// It may be another one: nothing is sent to it.
+func TestExchangedCard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, "reader")
+		d.move("reader", present)
+		sent := 0
+		d.card = func([]byte) []byte { sent++; return unhex("5532465f56329000") }
+		card, err := d.service().OpenReader(t.Context(), "reader")
+		if err != nil {
+			t.Fatal(err)
+		}
+		dev, err := nfc.Open(t.Context(), card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.move("reader", empty)
+		d.move("reader", present)
+		for range 2 {
+			if _, err := dev.Exchange(t.Context(), []byte{7}); !errors.Is(err, transport.ErrClosed) {
+				t.Errorf("error %v, want %v", err, transport.ErrClosed)
+			}
+		}
+		dev.Close()
+		synctest.Wait()
+		if sent != 1 {
+			t.Errorf("the card got %d APDUs", sent)
+		}
+		d.done()
+	})
+}
