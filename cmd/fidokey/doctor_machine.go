@@ -294,7 +294,7 @@ func (m *machine) checkPCSC(ctx context.Context) diagnosis {
 	defer conn.Close()
 	conn.SetReadDeadline(time.Now().Add(pcscPatience))
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		return warning("the service hangs up on this user: polkit refuses org.debian.pcsc-lite.access_pcsc",
+		return warning("the service hangs up on this user: polkit refuses org.debian.pcsc-lite.access_pcsc, or it has too many clients",
 			"Log in at the computer itself, or allow it in /etc/polkit-1/rules.d/50-pcscd.rules:",
 			`  polkit.addRule(function(action, subject) { if (action.id.indexOf("org.debian.pcsc-lite.") == 0 && subject.user == "USER") return polkit.Result.YES; });`,
 			"Keys on USB do not need it.")
@@ -373,7 +373,14 @@ func (m *machine) checkReaders(ctx context.Context) diagnosis {
 	var seen []string
 	for _, r := range readers {
 		state := "empty"
-		if r.Present {
+		switch {
+		case r.Pretender != "":
+			state = "not asked, for " + r.Pretender
+		case r.Busy:
+			state = "another program has the card for itself"
+		case r.Mute:
+			state = "the card does not answer: lay it on again"
+		case r.Present:
 			state = "with a card"
 		}
 		seen = append(seen, printable(r.Name)+": "+state)

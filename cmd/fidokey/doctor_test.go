@@ -141,9 +141,9 @@ func TestDoctorChecks(t *testing.T) {
 		{"no reader", "smart-card readers", nil, outcomeNotApplicable, 0, ""},
 		{"readers", "smart-card readers", func(_ *testing.T, m *machine) {
 			m.readers = func(context.Context) ([]nfc.ReaderInfo, error) {
-				return []nfc.ReaderInfo{{Name: "A\x1b[2J", Present: true}, {Name: "B"}}, nil
+				return []nfc.ReaderInfo{{Name: "A\x1b[2J", Present: true}, {Name: "B"}, {Name: "C", Present: true, Pretender: "it pretends"}, {Name: "D", Present: true, Mute: true}}, nil
 			}
-		}, outcomeOK, 0, "A\ufffd[2J: with a card; B: empty"},
+		}, outcomeOK, 0, "A\ufffd[2J: with a card; B: empty; C: not asked, for it pretends; D: the card does not answer"},
 		{"a build without readers, and none there", "smart-card readers", func(_ *testing.T, m *machine) { m.readers = noReaders(transport.ErrUnsupported) }, outcomeNotApplicable, 0, ""},
 		{"a build without readers, and one there", "smart-card readers", func(t *testing.T, m *machine) {
 			m.readers = noReaders(transport.ErrUnsupported)

@@ -134,6 +134,7 @@ var hints = []struct {
 	{client.ErrTapNeeded, exitNoTouch, "Take the key off the reader, hold it there again, and run the command again."},
 	{nfc.ErrNoReader, exitNoKey, "'fidokey doctor' lists the smart-card readers."},
 	{nfc.ErrNoCard, exitNoKey, "Lay the key on the reader."},
+	{nfc.ErrReset, exitFailure, "Another program uses the key at the same time. Run the command again."},
 	{nfc.ErrNoService, exitPermission, ""},
 	{client.ErrResetTransport, exitRefused, "Nothing was destroyed."},
 	{client.ErrOtherKey, exitNoKey, "Nothing was done to either key. Run the command again, with one key at hand."},

@@ -74,10 +74,12 @@ func (e *env) readersNamed(ctx context.Context, name string) ([]place, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.global.timeout)
 	defer cancel()
 	readers, err := nfc.Readers(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, transport.ErrUnsupported): // this build
+		return nil, usageError{err}
+	case err != nil:
 		return nil, err
-	}
-	if len(readers) == 0 {
+	case len(readers) == 0:
 		return nil, noKeyError{errors.New("there is no smart-card reader")}
 	}
 	var fit []nfc.ReaderInfo
