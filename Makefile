@@ -17,8 +17,8 @@ test: deps # all tests, those in the VM too
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps
 
-e2e: deps # only the tests in the VM, with their output
-	$(GO) test -count=1 -v -timeout 20m ./test/e2e
+e2e: deps # only the tests in the VM, with their output; RUN=PATTERN those of them with such a name
+	$(GO) test -count=1 -v -timeout 20m ./test/e2e $(if $(RUN),-guest.run '$(RUN)')
 
 fuzz: # every fuzz target for FUZZTIME
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \

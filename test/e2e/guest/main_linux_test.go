@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,11 +32,28 @@ func TestMain(m *testing.M) {
 // host may be busy.
 const patience = time.Minute
 
+// A door is how a key is plugged into the kernel. Its name is the option of
+// "fidokey simulator run", and begins the line that says that it is open.
+type door string
+
+const uhid door = "uhid"
+
+// doors are those that are looked through twice: by tests that ask for each.
+var doors = []door{uhid}
+
+// forEachDoor runs a test on each of the doors.
+func forEachDoor(t *testing.T, test func(*testing.T, door)) {
+	for _, d := range doors {
+		t.Run(string(d), func(t *testing.T) { test(t, d) })
+	}
+}
+
 // A key is a running simulator that the kernel shows as a HID device.
 type key struct {
 	*testing.T
 	process *os.Process
 	node    string // /dev/hidrawN
+	unplug  func() // ends it, and waits until the kernel has noticed
 }
 
 // plug plugs in a key that has no past. touch is what happens when it asks for a
@@ -50,16 +69,21 @@ func plugProfile(t *testing.T, profile string) *key {
 	return plugState(t, "auto", filepath.Join(t.TempDir(), "state"), "--profile", profile)
 }
 
-// plugState is plug for a key whose state is in a file: it starts "fidokey
-// simulator run" and waits for the device node.
+// plugState is plug for a key whose state is in a file.
 func plugState(t *testing.T, touch, state string, more ...string) *key {
+	t.Helper()
+	return uhid.plug(t, append([]string{"--state", state, "--touch", touch}, more...)...)
+}
+
+// plug starts "fidokey simulator run" and waits for the device node. The key is
+// unplugged when the test ends, if it was not before.
+func (d door) plug(t *testing.T, args ...string) *key {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"simulator", "run", "--uhid", "--state", state, "--touch", touch}
-	cmd := exec.Command(fidokey, append(args, more...)...)
+	cmd := exec.Command(fidokey, append([]string{"simulator", "run", "--" + string(d)}, args...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -73,13 +97,13 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	go func() {
 		defer close(ended)
 		s := bufio.NewScanner(stdout)
-		for s.Scan() && !strings.Contains(s.Text(), "uhid") {
+		for s.Scan() && !strings.Contains(s.Text(), string(d)) {
 		}
 		line <- s.Text()
 		io.Copy(io.Discard, stdout)
 		cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	unplug := sync.OnceFunc(func() {
 		end := syscall.SIGTERM
 		if t.Failed() {
 			end = syscall.SIGQUIT // which shows what every goroutine does
@@ -98,10 +122,11 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 		}
 		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
 	})
+	t.Cleanup(unplug)
 
 	select {
 	case s := <-line:
-		if !strings.Contains(s, "uhid") || !strings.Contains(s, "ready") {
+		if !strings.Contains(s, string(d)) || !strings.Contains(s, "ready") {
 			t.Fatalf("the simulator said %q", s)
 		}
 	case <-time.After(patience):
@@ -109,7 +134,7 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	}
 	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
 	run(t, "", "udevadm", "settle")
-	return &key{t, cmd.Process, nodes()[0]}
+	return &key{t, cmd.Process, nodes()[0], unplug}
 }
 
 // nodes lists the device nodes of the HID devices; there are none but keys.
@@ -127,10 +152,23 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// ran counts the programs that try and onTerminal started.
+var ran atomic.Int64
+
+// drives has the test print at its end how many programs it ran, and how long it
+// took.
+func drives(t *testing.T, what string) {
+	begin, before := time.Now(), ran.Load()
+	t.Cleanup(func() {
+		t.Logf("%s: %d commands in %.1f s", what, ran.Load()-before, time.Since(begin).Seconds())
+	})
+}
+
 // try runs a program, which gets stdin and no terminal. The error has what it
 // wrote to stderr.
 func try(t *testing.T, stdin, name string, args ...string) (stdout string, err error) {
 	t.Helper()
+	ran.Add(1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out, errs bytes.Buffer
