@@ -20,8 +20,8 @@ test: deps # all tests, those in the VM too
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps
 
-e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output
-	$(GO) test $(TAGS) -count=1 -v -timeout 20m ./test/e2e
+e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output; RUN=PATTERN only such tests in the VM
+	$(GO) test $(TAGS) -count=1 -v -timeout 20m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
 
 fuzz: # every fuzz target for FUZZTIME
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \

@@ -280,10 +280,26 @@ func TestPrototypes(t *testing.T) {
 			if got := k.ok(prototypeCredMgmt, cm.manage(1, nil)); got[1] != uint64(1) {
 				t.Errorf("metadata %v", got)
 			}
+			// The rule of CTAP 2.3 about tokens that are bound is not for it.
+			bound := k.token(2, permCM, testRP)
+			k.ok(prototypeCredMgmt, bound.manage(4, m{1: hashOf(testRP)}))
+			if name != "alone" {
+				k.refuses(pinAuthInvalid, credentialManagement, bound.manage(4, m{1: hashOf(testRP)}))
+			}
+			k.refuses(pinAuthInvalid, prototypeCredMgmt, bound.manage(4, m{1: hashOf("example.org")}))
+			k.refuses(pinAuthInvalid, prototypeCredMgmt, bound.manage(2, nil))
+			cm = k.token(2, permCM, "")
 			k.refuses(invalidSubcommand, prototypeCredMgmt,
 				cm.manage(7, m{2: descriptor(made.id), 3: m{"id": []byte("alice")}}))
 			k.ok(prototypeCredMgmt, cm.manage(6, m{2: descriptor(made.id)}))
 		})
+	}
+	k := manager(t, full23(preview, func(p *simulator.Profile) { p.Disputes.PreviewUpdates = true }))
+	made := k.add(testRP, "alice")
+	k.ok(prototypeCredMgmt, k.token(2, permCM, testRP).manage(7,
+		m{2: descriptor(made.id), 3: m{"id": []byte("alice"), "name": "alicia"}}))
+	if user := k.manage(4, m{1: hashOf(testRP)})[6].(m); user["name"] != "alicia" {
+		t.Errorf("updated by the preview command: %v", user)
 	}
 	for _, profile := range []func(p *simulator.Profile){
 		func(*simulator.Profile) {},

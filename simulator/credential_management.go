@@ -78,13 +78,13 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 		return a.nextCredential(c)
 	case getCredsMetadata, enumerateRPsBegin, enumerateCredentialsBegin, deleteCredential:
 	case updateUserInformation:
-		if c.command == ctap2.CommandCredentialManagementPreview {
+		if c.command == ctap2.CommandCredentialManagementPreview && !a.profile.Disputes.PreviewUpdates {
 			return nil, ctap2.ErrInvalidSubcommand
 		}
 	default:
 		return nil, ctap2.ErrInvalidSubcommand
 	}
-	token, err := a.authorizeManagement(req)
+	token, err := a.authorizeManagement(c, req)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (a *Authenticator) credentialManagement(c *call, req *credentialManagementR
 
 // authorizeManagement is the first steps of all subcommands that need a token.
 // It returns the token, or nil for the persistent one.
-func (a *Authenticator) authorizeManagement(req *credentialManagementRequest) (*pinUVAuthToken, error) {
+func (a *Authenticator) authorizeManagement(c *call, req *credentialManagementRequest) (*pinUVAuthToken, error) {
 	if req.pinUVAuthParam == nil {
 		return nil, ctap2.ErrPUATRequired
 	}
@@ -121,7 +121,7 @@ func (a *Authenticator) authorizeManagement(req *credentialManagementRequest) (*
 	if !p.authorizes(req.message(), req.pinUVAuthParam, ctap2.PermissionCM) {
 		return nil, ctap2.ErrPINAuthInvalid
 	}
-	if p.token.rpID != nil && !a.concernsOnly(*p.token.rpID, req) {
+	if p.token.rpID != nil && !a.concernsOnly(c, *p.token.rpID, req) {
 		return nil, ctap2.ErrPINAuthInvalid
 	}
 	return &p.token, nil
@@ -157,12 +157,14 @@ func (req *credentialManagementRequest) hasMandatoryParams() bool {
 
 // concernsOnly reports whether a token that is bound to an RP ID allows the
 // request: it must be about that RP alone. Since CTAP 2.3 such a token does not
-// read.
-func (a *Authenticator) concernsOnly(rpID string, req *credentialManagementRequest) bool {
+// read, but for the preview command, which is older than that rule: libfido2 up to
+// 1.12 reads with no other.
+func (a *Authenticator) concernsOnly(c *call, rpID string, req *credentialManagementRequest) bool {
 	rp := sha256.Sum256([]byte(rpID))
 	switch req.subCommand {
 	case enumerateCredentialsBegin:
-		return bytes.Equal(req.rpIDHash, rp[:]) && !a.profile.GetInfo.HasVersion(ctap2.VersionFIDO23)
+		reads := c.command == ctap2.CommandCredentialManagementPreview || !a.profile.GetInfo.HasVersion(ctap2.VersionFIDO23)
+		return reads && bytes.Equal(req.rpIDHash, rp[:])
 	case deleteCredential, updateUserInformation:
 		c := a.stored(req.credentialID)
 		return c != nil && c.RPIDHash == rp

@@ -47,6 +47,7 @@ type Disputes struct {
 	MinPINLengthTooLong    ctap2.Status // minimum PIN length above the maximum: PIN_POLICY_VIOLATION; INVALID_PARAMETER
 	ResetTransport         ctap2.Status // reset over a transport that is not for it: OPERATION_DENIED; NOT_ALLOWED, INVALID_COMMAND
 	EmptyEnumerateRPs      bool         // enumerateRPsBegin on an empty key: NO_CREDENTIALS; true: OK with totalRPs 0
+	PreviewUpdates         bool         // updateUserInformation by the preview command: INVALID_SUBCOMMAND; true: as by the other
 
 	// Series of messages.
 

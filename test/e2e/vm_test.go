@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ import (
 
 // limit is how long the VM may run. It takes a tenth of that on a quiet host.
 const limit = 8 * time.Minute
+
+// guestRun picks some of the guest's tests, as -run does.
+var guestRun = flag.String("guest.run", "", "the guest's tests to run: a pattern as of -run")
 
 // TestVM boots the VM once, runs the guest's tests in it, and has a subtest for
 // each of them. It is skipped where the VM cannot be; with CI=true, only where
@@ -55,8 +59,8 @@ func TestVM(t *testing.T) {
 	}
 
 	vm := command(t, root, "test/vm/run-vm.sh", "-t", fmt.Sprint(limit.Seconds()), "--",
-		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_LIBUSB=%s %s -test.v -test.timeout %v",
-			program, libusb, tests, limit-time.Minute))
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_LIBUSB=%s %s -test.v -test.timeout %v -test.run %s",
+			program, libusb, tests, limit-time.Minute, quote(*guestRun)))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
 	results, err := stream(t, vm)
@@ -77,6 +81,9 @@ func TestVM(t *testing.T) {
 		t.Error("no test ran in the VM")
 	}
 }
+
+// quote is s as one word of the shell.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // watchSources reads the folders of the module, so that go test does not take an
 // earlier result for the present one: it cannot know what the VM runs.

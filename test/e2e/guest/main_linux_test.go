@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,11 +32,33 @@ func TestMain(m *testing.M) {
 // host may be busy.
 const patience = time.Minute
 
+// A door is how a key is plugged into the kernel. Its name is the option of
+// "fidokey simulator run", and begins the line that says that it is open.
+type door string
+
+const (
+	uhid  door = "uhid"  // a HID device without a bus
+	vhci  door = "vhci"  // a USB key, from the simulator straight to the kernel
+	usbip door = "usbip" // a USB key, which "usbip attach" fetches over TCP
+)
+
+// doors are those of tests that ask for each. With USB long messages go through;
+// the node is there half a second later than with /dev/uhid.
+var doors = []door{uhid, vhci}
+
+// forEachDoor runs a test on each of the doors.
+func forEachDoor(t *testing.T, test func(*testing.T, door)) {
+	for _, d := range doors {
+		t.Run(string(d), func(t *testing.T) { test(t, d) })
+	}
+}
+
 // A key is a running simulator that the kernel shows as a HID device.
 type key struct {
 	*testing.T
 	process *os.Process
 	node    string // /dev/hidrawN
+	unplug  func() // ends it, and waits until the kernel has noticed
 }
 
 // plug plugs in a key that has no past. touch is what happens when it asks for a
@@ -53,35 +77,18 @@ func plugProfile(t *testing.T, profile string) *key {
 // plugState is plug for a key whose state is in a file.
 func plugState(t *testing.T, touch, state string, more ...string) *key {
 	t.Helper()
-	return plugAt(t, uhid, touch, state, more...)
+	return uhid.plug(t, append([]string{"--state", state, "--touch", touch}, more...)...)
 }
 
-// A door is how the simulator gets into the system.
-type door string
-
-const (
-	uhid  door = "uhid"  // a HID device without a bus
-	vhci  door = "vhci"  // a USB key, from the simulator straight to the kernel
-	usbip door = "usbip" // a USB key, which "usbip attach" fetches over TCP
-)
-
-// plugUSB is plug for a USB key. Long messages go through; its node is there half
-// a second later than with /dev/uhid.
-func plugUSB(t *testing.T, touch string, more ...string) *key {
-	t.Helper()
-	return plugAt(t, vhci, touch, filepath.Join(t.TempDir(), "state"), more...)
-}
-
-// plugAt starts "fidokey simulator run" with one door, and more arguments, and
-// waits for the device node.
-func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
+// plug starts "fidokey simulator run" and waits for the device node. The key is
+// unplugged when the test ends, if it was not before.
+func (d door) plug(t *testing.T, args ...string) *key {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"simulator", "run", "--" + string(d), "--state", state, "--touch", touch}
-	cmd := exec.Command(fidokey, append(args, more...)...)
+	cmd := exec.Command(fidokey, append([]string{"simulator", "run", "--" + string(d)}, args...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -101,7 +108,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 		io.Copy(io.Discard, stdout)
 		cmd.Wait()
 	}()
-	t.Cleanup(func() {
+	unplug := sync.OnceFunc(func() {
 		end := syscall.SIGTERM
 		if t.Failed() {
 			end = syscall.SIGQUIT // which shows what every goroutine does
@@ -120,6 +127,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 		}
 		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
 	})
+	t.Cleanup(unplug)
 
 	select {
 	case s := <-line:
@@ -134,7 +142,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 	}
 	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
 	run(t, "", "udevadm", "settle")
-	return &key{t, cmd.Process, nodes()[0]}
+	return &key{t, cmd.Process, nodes()[0], unplug}
 }
 
 // nodes lists the device nodes of the HID devices; there are none but keys.
@@ -152,10 +160,23 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// ran counts the programs that try and onTerminal started.
+var ran atomic.Int64
+
+// drives has the test print at its end how many programs it ran, and how long it
+// took.
+func drives(t *testing.T, what string) {
+	begin, before := time.Now(), ran.Load()
+	t.Cleanup(func() {
+		t.Logf("%s: %d commands in %.1f s", what, ran.Load()-before, time.Since(begin).Seconds())
+	})
+}
+
 // try runs a program, which gets stdin and no terminal. The error has what it
 // wrote to stderr.
 func try(t *testing.T, stdin, name string, args ...string) (stdout string, err error) {
 	t.Helper()
+	ran.Add(1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out, errs bytes.Buffer

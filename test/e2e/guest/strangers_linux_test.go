@@ -87,9 +87,9 @@ func TestFido2Cred(t *testing.T) {
 
 // verifyCred gives what fido2-cred -M prints to fido2-cred -V. It returns the ID
 // of the credential, in base64, and the file of the public key.
-func verifyCred(t *testing.T, made, algorithm string) (id, publicKey string) {
+func verifyCred(t *testing.T, made, algorithm string, options ...string) (id, publicKey string) {
 	t.Helper()
-	id, pem, _ := strings.Cut(run(t, made, "fido2-cred", "-V", algorithm), "\n")
+	id, pem, _ := strings.Cut(run(t, made, "fido2-cred", append(append([]string{"-V"}, options...), algorithm)...), "\n")
 	return id, write(t, "key.pem", pem)
 }
 
@@ -164,10 +164,10 @@ func (k *key) withPIN(pin, name string, args ...string) string {
 
 // makeResident has fido2-cred make a discoverable credential, and returns what it
 // prints.
-func (k *key) makeResident(rpID, user, pin string) string {
+func (k *key) makeResident(rpID, user, pin string, options ...string) string {
 	k.Helper()
 	input, output := write(k.T, "input", credParam(rpID, user)), filepath.Join(k.TempDir(), "output")
-	k.withPIN(pin, "fido2-cred", "-M", "-r", "-i", input, "-o", output, k.node)
+	k.withPIN(pin, "fido2-cred", append([]string{"-M", "-r"}, append(options, "-i", input, "-o", output, k.node)...)...)
 	made, err := os.ReadFile(output)
 	if err != nil {
 		k.Fatal(err)

@@ -37,6 +37,7 @@ func onTerminal(t *testing.T, name string, args ...string) *terminal {
 		t.Fatal(err)
 	}
 	defer slave.Close()
+	ran.Add(1)
 	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}

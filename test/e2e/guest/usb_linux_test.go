@@ -29,7 +29,7 @@ func atUSBDoors(t *testing.T, touch string, test func(t *testing.T, k *key)) {
 	for _, d := range []door{vhci, usbip} {
 		t.Run(string(d), func(t *testing.T) {
 			begin := time.Now()
-			k := plugAt(t, d, touch, filepath.Join(t.TempDir(), "state"))
+			k := d.plug(t, "--state", ":memory:", "--touch", touch)
 			plugged := time.Since(begin)
 			test(t, k)
 			t.Logf("%s at %s: plugged in within %v, all in %v", d, k.node, plugged, time.Since(begin))
@@ -174,13 +174,13 @@ func TestUSBUnplugged(t *testing.T) {
 	t.Logf("the command ended %v after the key was pulled out, all in %v", took, time.Since(begin))
 }
 
-// plugControlled is plugAt for a key that is steered by what "simulator control"
+// plugControlled is plug for a key that is steered by what "simulator control"
 // takes.
 func plugControlled(t *testing.T, d door, touch string) (k *key, control func(args ...string)) {
 	t.Helper()
 	const address = "127.0.0.1:8700"
 	token := write(t, "token", "secret")
-	k = plugAt(t, d, touch, filepath.Join(t.TempDir(), "state"), "--control", address, "--control-token-file", token)
+	k = d.plug(t, "--state", ":memory:", "--touch", touch, "--control", address, "--control-token-file", token)
 	return k, func(args ...string) {
 		t.Helper()
 		run(t, "", fidokey, append([]string{"simulator", "control", address, "--token-file", token}, args...)...)
@@ -263,7 +263,7 @@ func TestLibusbTakesTheKey(t *testing.T) {
 		t.Skip("no C compiler to build fidokey with libusb")
 	}
 	begin := time.Now()
-	plugUSB(t, "never")
+	vhci.plug(t, "--state", ":memory:", "--touch", "never")
 	cmd := exec.Command(libusb, "--hid-backend", "libusb", "select", "--timeout", "30s")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestLibusbTakesTheKey(t *testing.T) {
 // TestUSBShortReports: where reports have 32 bytes the descriptors say so, and our
 // client does as they say.
 func TestUSBShortReports(t *testing.T) {
-	k := plugUSB(t, "auto", "--profile", "quirk-short-reports")
+	k := vhci.plug(t, "--state", ":memory:", "--profile", "quirk-short-reports")
 	wantLines(t, strings.Join(strings.Fields(run(t, "", "lsusb", "-v", "-d", "1209:f1d0")), " "), "wMaxPacketSize 0x0020")
 	wantLines(t, run(t, "", fidokey, "info", "--device", k.node), "FIDO_2_")
 }
