@@ -49,7 +49,7 @@ func TestVM(t *testing.T) {
 	build(t, root, "build", "-o", program, "./cmd/fidokey")
 	build(t, root, "test", "-c", "-o", tests, "./test/e2e/guest")
 
-	vm := command(t, root, "test/vm/run-vm.sh", "-t", fmt.Sprint(limit.Seconds()), "--",
+	vm := command(t, root, "test/vm/run-vm.sh", "-m", "2048", "-t", fmt.Sprint(limit.Seconds()), "--",
 		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s %s -test.v -test.timeout %v", program, tests, limit-time.Minute))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
