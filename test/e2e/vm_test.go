@@ -52,15 +52,15 @@ func TestVM(t *testing.T) {
 	program, tests := filepath.Join(dir, "fidokey"), filepath.Join(dir, "guest.test")
 	build(t, root, nil, "build", "-o", program, "./cmd/fidokey")
 	build(t, root, nil, "test", "-c", "-o", tests, "./test/e2e/guest")
-	libusb := "" // the program with karalabe/hid
-	if _, err := exec.LookPath("gcc"); err == nil {
-		libusb = filepath.Join(dir, "fidokey-libusb")
-		build(t, root, []string{"CGO_ENABLED=1"}, "build", "-tags", "libusb", "-o", libusb, "./cmd/fidokey")
+	withC := "" // the program with karalabe/hid and PC/SC
+	if exec.Command("pkg-config", "--exists", "libpcsclite").Run() == nil {
+		withC = filepath.Join(dir, "fidokey-c")
+		build(t, root, []string{"CGO_ENABLED=1"}, "build", "-tags", "libusb pcsc", "-o", withC, "./cmd/fidokey")
 	}
 
-	vm := command(t, root, "test/vm/run-vm.sh", "-t", fmt.Sprint(limit.Seconds()), "--",
-		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_LIBUSB=%s %s -test.v -test.timeout %v -test.run %s",
-			program, libusb, tests, limit-time.Minute, quote(*guestRun)))
+	vm := command(t, root, "test/vm/run-vm.sh", "-m", "2048", "-t", fmt.Sprint(limit.Seconds()), "--",
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_C=%s %s -test.v -test.timeout %v -test.run %s",
+			program, withC, tests, limit-time.Minute, quote(*guestRun)))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
 	results, err := stream(t, vm)

@@ -20,6 +20,10 @@ import (
 // fidokey is the program under test. It is set in the VM only.
 var fidokey = os.Getenv("FIDOKEY_GUEST")
 
+// withC is the program with what is C in it: karalabe/hid, which reaches USB devices
+// without the kernel's HID driver, and PC/SC.
+var withC = os.Getenv("FIDOKEY_GUEST_C")
+
 func TestMain(m *testing.M) {
 	if fidokey == "" {
 		fmt.Println("these tests run in a VM: go test ./test/e2e")
@@ -84,11 +88,29 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 // unplugged when the test ends, if it was not before.
 func (d door) plug(t *testing.T, args ...string) *key {
 	t.Helper()
+	process, end := simulate(t, string(d), append([]string{"--" + string(d)}, args...)...)
+	unplug := sync.OnceFunc(func() {
+		end()
+		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
+	})
+	t.Cleanup(unplug)
+	if d == usbip {
+		run(t, "", "usbip", "attach", "-r", "127.0.0.1", "-b", "1-1")
+	}
+	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
+	run(t, "", "udevadm", "settle")
+	return &key{t, process, nodes()[0], unplug}
+}
+
+// simulate starts "fidokey simulator run" and waits until it says that a door is
+// open. It ends with the test, if it did not before.
+func simulate(t *testing.T, door string, args ...string) (process *os.Process, end func()) {
+	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(fidokey, append([]string{"simulator", "run", "--" + string(d)}, args...)...)
+	cmd := exec.Command(fidokey, append([]string{"simulator", "run"}, args...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -102,18 +124,18 @@ func (d door) plug(t *testing.T, args ...string) *key {
 	go func() {
 		defer close(ended)
 		s := bufio.NewScanner(stdout)
-		for s.Scan() && !strings.Contains(s.Text(), string(d)) {
+		for s.Scan() && !strings.Contains(s.Text(), door) {
 		}
 		line <- s.Text()
 		io.Copy(io.Discard, stdout)
 		cmd.Wait()
 	}()
-	unplug := sync.OnceFunc(func() {
-		end := syscall.SIGTERM
+	end = sync.OnceFunc(func() {
+		signal := syscall.SIGTERM
 		if t.Failed() {
-			end = syscall.SIGQUIT // which shows what every goroutine does
+			signal = syscall.SIGQUIT // which shows what every goroutine does
 		}
-		cmd.Process.Signal(end)
+		cmd.Process.Signal(signal)
 		select {
 		case <-ended:
 		case <-time.After(patience):
@@ -125,24 +147,18 @@ func (d door) plug(t *testing.T, args ...string) *key {
 		if log, _ := os.ReadFile(errors.Name()); !cmd.ProcessState.Success() || len(log) > 0 {
 			t.Errorf("simulator: %v\n%s", cmd.ProcessState, log)
 		}
-		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
 	})
-	t.Cleanup(unplug)
+	t.Cleanup(end)
 
 	select {
 	case s := <-line:
-		if !strings.Contains(s, string(d)) || !strings.Contains(s, "ready") {
+		if !strings.Contains(s, door) || !strings.Contains(s, "ready") {
 			t.Fatalf("the simulator said %q", s)
 		}
 	case <-time.After(patience):
 		t.Fatal("the simulator is not ready")
 	}
-	if d == usbip {
-		run(t, "", "usbip", "attach", "-r", "127.0.0.1", "-b", "1-1")
-	}
-	waitFor(t, "a node", func() bool { return len(nodes()) == 1 })
-	run(t, "", "udevadm", "settle")
-	return &key{t, cmd.Process, nodes()[0], unplug}
+	return cmd.Process, end
 }
 
 // nodes lists the device nodes of the HID devices; there are none but keys.
@@ -219,5 +235,13 @@ func wantLines(t *testing.T, s string, parts ...string) {
 		if !strings.Contains(s, part) {
 			t.Errorf("want %q in\n%s", part, s)
 		}
+	}
+}
+
+// writeIn makes a file in a folder.
+func writeIn(t *testing.T, dir, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -19,10 +19,6 @@ import (
 	"github.com/fidokey/fidokey/transport/hid"
 )
 
-// libusb is the program under test built with karalabe/hid, which reaches USB
-// devices without the kernel's HID driver.
-var libusb = os.Getenv("FIDOKEY_GUEST_LIBUSB")
-
 // atUSBDoors runs a test with a key at each door behind which it is a USB device,
 // and tells how long it took.
 func atUSBDoors(t *testing.T, touch string, test func(t *testing.T, k *key)) {
@@ -223,13 +219,13 @@ func TestUSBPlugSeries(t *testing.T) {
 // TestUSBThroughLibusb: our client lists the key, asks it and registers with it
 // through karalabe/hid, which takes the key from the kernel, and gives it back.
 func TestUSBThroughLibusb(t *testing.T) {
-	if libusb == "" {
-		t.Skip("no C compiler to build fidokey with libusb")
+	if withC == "" {
+		t.Skip("fidokey was not built with C: libpcsclite-dev and pkg-config are missing")
 	}
 	atUSBDoors(t, "auto", func(t *testing.T, k *key) {
 		direct := func(args ...string) string {
 			t.Helper()
-			return run(t, "", libusb, append([]string{"--hid-backend", "libusb"}, args...)...)
+			return run(t, "", withC, append([]string{"--hid-backend", "libusb"}, args...)...)
 		}
 		var list struct {
 			Result struct {
@@ -259,12 +255,12 @@ func TestUSBThroughLibusb(t *testing.T) {
 // TestLibusbTakesTheKey: while a program has the key through libusb the kernel has
 // none, and another program is told so.
 func TestLibusbTakesTheKey(t *testing.T) {
-	if libusb == "" {
-		t.Skip("no C compiler to build fidokey with libusb")
+	if withC == "" {
+		t.Skip("fidokey was not built with C: libpcsclite-dev and pkg-config are missing")
 	}
 	begin := time.Now()
 	vhci.plug(t, "--state", ":memory:", "--touch", "never")
-	cmd := exec.Command(libusb, "--hid-backend", "libusb", "select", "--timeout", "30s")
+	cmd := exec.Command(withC, "--hid-backend", "libusb", "select", "--timeout", "30s")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
