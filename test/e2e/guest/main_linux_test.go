@@ -56,17 +56,19 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	return plugAt(t, uhid, touch, state, more...)
 }
 
-// A door is how the simulator gets into the system: the flag that opens it.
+// A door is how the simulator gets into the system.
 type door string
 
 const (
-	uhid  door = "--uhid"  // a HID device without a bus
-	vhci  door = "--vhci"  // a USB key, from the simulator straight to the kernel
-	usbip door = "--usbip" // a USB key, which "usbip attach" fetches over TCP
+	uhid  door = "uhid"  // a HID device without a bus
+	vhci  door = "vhci"  // a USB key, from the simulator straight to the kernel
+	usbip door = "usbip" // a USB key, which "usbip attach" fetches over TCP
 )
 
-// name is what the simulator calls it.
-func (d door) name() string { return strings.TrimPrefix(string(d), "--") }
+// run is the command that opens the door.
+func (d door) run() []string {
+	return []string{"simulator", "run", map[door]string{uhid: "--uhid", vhci: "--vhci", usbip: "--usbip"}[d]}
+}
 
 // plugUSB is plug for a USB key. Long messages go through; its node is there half
 // a second later than with /dev/uhid.
@@ -83,7 +85,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"simulator", "run", string(d), "--state", state, "--touch", touch}
+	args := append(d.run(), "--state", state, "--touch", touch)
 	cmd := exec.Command(fidokey, append(args, more...)...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
@@ -98,7 +100,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 	go func() {
 		defer close(ended)
 		s := bufio.NewScanner(stdout)
-		for s.Scan() && !strings.Contains(s.Text(), d.name()) {
+		for s.Scan() && !strings.Contains(s.Text(), string(d)) {
 		}
 		line <- s.Text()
 		io.Copy(io.Discard, stdout)
@@ -126,7 +128,7 @@ func plugAt(t *testing.T, d door, touch, state string, more ...string) *key {
 
 	select {
 	case s := <-line:
-		if !strings.Contains(s, d.name()) || !strings.Contains(s, "ready") {
+		if !strings.Contains(s, string(d)) || !strings.Contains(s, "ready") {
 			t.Fatalf("the simulator said %q", s)
 		}
 	case <-time.After(patience):

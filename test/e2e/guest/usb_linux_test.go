@@ -27,12 +27,12 @@ var libusb = os.Getenv("FIDOKEY_GUEST_LIBUSB")
 // and tells how long it took.
 func atUSBDoors(t *testing.T, touch string, test func(t *testing.T, k *key)) {
 	for _, d := range []door{vhci, usbip} {
-		t.Run(d.name(), func(t *testing.T) {
+		t.Run(string(d), func(t *testing.T) {
 			begin := time.Now()
 			k := plugAt(t, d, touch, filepath.Join(t.TempDir(), "state"))
 			plugged := time.Since(begin)
 			test(t, k)
-			t.Logf("%s at %s: plugged in within %v, all in %v", d.name(), k.node, plugged, time.Since(begin))
+			t.Logf("%s at %s: plugged in within %v, all in %v", d, k.node, plugged, time.Since(begin))
 		})
 	}
 }
