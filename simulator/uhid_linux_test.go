@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"net"
@@ -69,15 +68,6 @@ func (u *fakeUHID) read() []byte {
 		u.Fatal(err)
 	}
 	return e
-}
-
-func unhex(t *testing.T, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestUHID(t *testing.T) {

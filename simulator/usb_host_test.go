@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"io"
 	"net"
+	"strings"
 	"testing"
 )
 
@@ -154,5 +156,14 @@ func newUSBBench(t *testing.T, id USBIdentity) *usbBench {
 		ours.Close()
 		h.Close()
 	})
+	return b
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return b
 }

@@ -139,7 +139,7 @@ func TestSameAtEveryDoor(t *testing.T) {
 	t.Setenv("PCSCLITE_CSOCK_NAME", d.Socket)
 	laid := func(n int, flags ...string) func(t *testing.T) way {
 		return func(t *testing.T) way {
-			simulate(t, "vpcd", slices.Concat(key, []string{fmt.Sprintf("--vpcd=127.0.0.1:%d", d.Readers[n].Port)}, flags)...)
+			simulate(t, "vpcd", slices.Concat([]string{"simulator", "run"}, key, []string{fmt.Sprintf("--vpcd=127.0.0.1:%d", d.Readers[n].Port)}, flags)...)
 			return way{withC, "pcsc:" + d.Readers[n].Name, nil}
 		}
 	}
@@ -181,7 +181,7 @@ func TestSameAtEveryDoor(t *testing.T) {
 // socket is a door that is none of the system's.
 func socket(kind, address string, key []string) func(t *testing.T) way {
 	return func(t *testing.T) way {
-		simulate(t, kind, slices.Concat(key, []string{"--" + kind + "=" + address})...)
+		simulate(t, kind, slices.Concat([]string{"simulator", "run"}, key, []string{"--" + kind + "=" + address})...)
 		if kind == "udp" {
 			address = "127.0.0.1:8111:7112"
 		}
@@ -206,7 +206,7 @@ func TestDoorsShareTheKey(t *testing.T) {
 	defer d.Close()
 	t.Setenv("PCSCLITE_CSOCK_NAME", d.Socket)
 	path := filepath.Join(t.TempDir(), "s")
-	simulate(t, "control", "--state", ":memory:", "--profile", "ctap-2.3", "--uhid", "--vhci", "--unix", path, "--tcp", "127.0.0.1:7000", "--udp=8111:7112",
+	simulate(t, "control", "simulator", "run", "--state", ":memory:", "--profile", "ctap-2.3", "--uhid", "--vhci", "--unix", path, "--tcp", "127.0.0.1:7000", "--udp=8111:7112",
 		fmt.Sprintf("--vpcd=127.0.0.1:%d", d.Readers[0].Port),
 		"--control", controlAddress, "--control-token-file", write(t, "token", "0123456789abcdef0123456789abcdef\n"))
 	waitFor(t, "two nodes", func() bool { return len(nodes()) == 2 })

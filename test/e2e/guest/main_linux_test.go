@@ -84,11 +84,16 @@ func plugState(t *testing.T, touch, state string, more ...string) *key {
 	return uhid.plug(t, append([]string{"--state", state, "--touch", touch}, more...)...)
 }
 
+// run is the command that opens the door.
+func (d door) run() []string {
+	return []string{"simulator", "run", map[door]string{uhid: "--uhid", vhci: "--vhci", usbip: "--usbip"}[d]}
+}
+
 // plug starts "fidokey simulator run" and waits for the device node. The key is
 // unplugged when the test ends, if it was not before.
 func (d door) plug(t *testing.T, args ...string) *key {
 	t.Helper()
-	process, end := simulate(t, string(d), append([]string{"--" + string(d)}, args...)...)
+	process, end := simulate(t, string(d), append(d.run(), args...)...)
 	unplug := sync.OnceFunc(func() {
 		end()
 		waitFor(t, "the node to vanish", func() bool { return len(nodes()) == 0 })
@@ -102,15 +107,15 @@ func (d door) plug(t *testing.T, args ...string) *key {
 	return &key{t, process, nodes()[0], unplug}
 }
 
-// simulate starts "fidokey simulator run" and waits until it says that a door is
-// open. It ends with the test, if it did not before.
+// simulate starts "fidokey simulator run", with these arguments, and waits until it
+// says that a door is open. It ends with the test, if it did not before.
 func simulate(t *testing.T, door string, args ...string) (process *os.Process, end func()) {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(fidokey, append([]string{"simulator", "run"}, args...)...)
+	cmd := exec.Command(fidokey, args...)
 	cmd.Stderr = errors
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
