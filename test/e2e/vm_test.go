@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// limit is how long the VM may run. It takes a tenth of that on a quiet host.
-const limit = 8 * time.Minute
+// limit is how long the VM may run. It takes a third of that on a quiet host.
+const limit = 15 * time.Minute
 
 // guestRun picks some of the guest's tests, as -run does.
 var guestRun = flag.String("guest.run", "", "the guest's tests to run: a pattern as of -run")

@@ -33,9 +33,9 @@ var script = []string{
 	"credentials show ID --pin-file new",
 	"blobs set --rp example.com big --pin-file new --yes",
 	"blobs get --rp example.com --pin-file new",
+	"u2f version",
 	"config always-uv on --pin-file new",
 	"config show",
-	"u2f version",
 	"raw getInfo",
 	"credentials delete ID --pin-file new --yes",
 }

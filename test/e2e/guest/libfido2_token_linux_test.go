@@ -140,6 +140,12 @@ func TestLibfido2Config(t *testing.T) {
 	k.refused("FIDO_ERR_PIN_POLICY_VIOLATION", pin, "-S", "-l", "5")
 	k.refused("FIDO_ERR_PIN_POLICY_VIOLATION", changePIN(somePIN, "12345"), "-C")
 	k.token(pin, "-S", "-m", "example.com,example.org")
+	for rpID, told := range map[string]bool{"example.org": true, "example.net": false} {
+		out := run(t, pin, fidokey, "register", "--rp", rpID, "--user", "alice", "--min-pin-length", "--pin-stdin", "--json")
+		if tells := strings.Contains(out, `"minPinLength": 6`); tells != told {
+			t.Errorf("minPinLength told to %s: %v, want %v\n%s", rpID, tells, told, out)
+		}
+	}
 	k.refused("FIDO_ERR_PIN_INVALID", param("wrong1"), "-S", "-m", "example.com")
 
 	k.token(pin, "-S", "-f")
