@@ -80,7 +80,9 @@ func (e *env) print(r report) error {
 func (e *env) writeJSON(v any) error {
 	encoder := json.NewEncoder(e.stdout)
 	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
+	if !e.jsonLines {
+		encoder.SetIndent("", "  ")
+	}
 	return encoder.Encode(v)
 }
 

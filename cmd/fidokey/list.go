@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -15,19 +16,31 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/metadata"
+	"github.com/fidokey/fidokey/transport/hid"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
 
 func newListCmd(e *env) *cobra.Command {
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the security keys that are plugged in",
 		Long: `List the security keys that are plugged in: index, path, product, AAGUID and
 model. Each key is asked what it is; none is touched. With '--device simulator'
-the simulator is listed instead.`,
-		Example: "  fidokey list",
+the simulator is listed instead. --watch lists them again whenever a key was plugged
+in or unplugged, laid on a reader or taken away, until it is interrupted; with --json
+each answer is on a line of its own.`,
+		Example: "  fidokey list\n  fidokey list --watch",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runList(cmd.Context(), e) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			e.global.timeout = min(e.global.timeout, listTimeout)
+			if watch {
+				return e.watchList(cmd.Context())
+			}
+			return e.listNow(cmd.Context())
+		},
 	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "list them again whenever that has changed")
 	return cmd
 }
 
@@ -63,25 +76,74 @@ func (r listReport) print(w *printer) {
 // listTimeout bounds how long one dead key can hold up the list.
 const listTimeout = 5 * time.Second
 
-func runList(ctx context.Context, e *env) error {
-	e.global.timeout = min(e.global.timeout, listTimeout)
+func (e *env) listNow(ctx context.Context) error {
 	places, err := e.places(ctx)
 	if err != nil {
 		return err
 	}
-	return e.list(ctx, places)
+	return e.list(e.identifyAll(ctx, places))
 }
 
-func (e *env) list(ctx context.Context, places []place) error {
-	if len(places) == 0 {
-		e.note("No security key found.")
+// settleTime is how long a key that was plugged in is left alone: it starts, and the
+// system gives this user the right to it.
+const settleTime = 300 * time.Millisecond
+
+// watchList lists the keys, and again whenever that has changed, until ctx ends.
+func (e *env) watchList(ctx context.Context) error {
+	changed := make(chan struct{}, 1)
+	tell := func() {
+		select {
+		case changed <- struct{}{}:
+		default: // it is told already
+		}
 	}
+	go hid.Watch(ctx, hid.Backend(e.global.backend), func([]hid.Info, error) { tell() })
+	go nfc.Watch(ctx, func([]nfc.ReaderInfo, error) { tell() })
+	e.jsonLines = true
+	var last []listedKey
+	for first := true; ; first = false {
+		places, err := e.places(ctx)
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		keys := e.identifyAll(ctx, places)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if first || !reflect.DeepEqual(keys, last) {
+			if err := e.list(keys); err != nil {
+				return err
+			}
+		}
+		last = keys
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+		select {
+		case <-time.After(settleTime):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// identifyAll asks all keys at the same time.
+func (e *env) identifyAll(ctx context.Context, places []place) []listedKey {
 	keys := make([]listedKey, len(places))
 	var all sync.WaitGroup
 	for i, p := range places {
 		all.Go(func() { keys[i] = e.identify(ctx, i+1, p) })
 	}
 	all.Wait()
+	return keys
+}
+
+func (e *env) list(keys []listedKey) error {
+	if len(keys) == 0 {
+		e.note("No security key found.")
+	}
 	if slices.ContainsFunc(keys, func(k listedKey) bool { return k.Error == keptError }) {
 		e.note(keptHint)
 	}

@@ -52,6 +52,7 @@ type env struct {
 	command        string // as it was called: "pin set"
 	usage          string // how it should have been
 	live           live
+	jsonLines      bool              // each answer is on a line of its own
 	pinGiven       bool              // by a flag: then nobody is asked for a finger
 	tokens         client.TokenStore // of --remember; nil: none
 

@@ -153,6 +153,43 @@ func bankCard(conn net.Conn) {
 	}
 }
 
+// TestListWatch: a list that is watched has a line for each change.
+func TestListWatch(t *testing.T) {
+	d := readers(t, "reader")
+	s := &station{}
+	if err := s.make("ctap-2.1", ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.key.Close() })
+	call := atReaders(t, d, "list", "--watch", "--json")
+	stdout, err := call.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := call.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	keys := func(want int) {
+		t.Helper()
+		var answer struct{ Result struct{ Keys []any } }
+		if !lines.Scan() || json.Unmarshal(lines.Bytes(), &answer) != nil || len(answer.Result.Keys) != want {
+			t.Fatalf("want %d keys, got %s", want, lines.Text())
+		}
+	}
+	keys(0)
+	for range 3 {
+		take := s.lay(t, d.Readers[0])
+		keys(1)
+		take()
+		keys(0)
+	}
+	call.Process.Signal(os.Interrupt)
+	if err := call.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEveryCommandInReader: every command does in a reader what it does on USB.
 func TestEveryCommandInReader(t *testing.T) {
 	d := readers(t, "reader", "contact reader")

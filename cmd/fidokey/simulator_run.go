@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -122,6 +121,7 @@ func runSimulator(ctx context.Context, e *env, o simulatorRunOptions) error {
 		return err
 	}
 	defer key.Close()
+	e.jsonLines = true // programs read them while the command runs
 	r := &readiness{env: e, state: path}
 	doors, err := o.doors(key, r)
 	if err != nil {
@@ -302,7 +302,7 @@ func (d doorReport) print(w *printer) {
 	w.printf("%s: ready (state %s)", strings.TrimSpace(d.Door+" "+d.Address), d.State)
 }
 
-// print writes one line, in JSON too: programs read lines while the command runs.
+// print writes one line.
 func (r *readiness) print(door string, address net.Addr) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -310,9 +310,5 @@ func (r *readiness) print(door string, address net.Addr) {
 	if address != nil {
 		report.Address = address.String()
 	}
-	if r.global.json {
-		json.NewEncoder(r.stdout).Encode(answer{Fidokey: schemaVersion, Command: r.command, keyAnswer: keyAnswer{Result: report}})
-		return
-	}
-	r.env.print(report)
+	r.say(nil, report)
 }

@@ -199,7 +199,7 @@ func TestListOfKeptKeys(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	e := &env{stdout: &out, stderr: &errs, keysKept: true}
-	if err := e.list(t.Context(), []place{kept(`\\?\hid#one`), kept(`\\?\hid#two`)}); err != nil {
+	if err := e.list(e.identifyAll(t.Context(), []place{kept(`\\?\hid#one`), kept(`\\?\hid#two`)})); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Count(out.String(), keptError) != 2 || !strings.Contains(out.String(), "hid#two") || strings.Count(errs.String(), "Run as administrator") != 1 {

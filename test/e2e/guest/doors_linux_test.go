@@ -36,7 +36,7 @@ var script = []string{
 	"u2f version",
 	"config always-uv on --pin-file new",
 	"config show",
-	"raw getInfo",
+	"raw clientPIN {2:_7}",
 	"credentials delete ID --pin-file new --yes",
 }
 
@@ -90,13 +90,15 @@ func (w way) follow(t *testing.T) (answers []string) {
 		args := slices.Concat(strings.Fields(line), w.flags, []string{"--json"})
 		for i, arg := range args {
 			switch {
+			case args[0] == "raw":
+				args[i] = strings.ReplaceAll(arg, "_", " ")
 			case arg == "ID":
 				args[i] = id
 			case slices.Contains([]string{"pin", "new", "big", "passkey.json", "other.json"}, arg) && i > 0:
 				args[i] = filepath.Join(dir, arg)
 			}
 		}
-		if w.device != "" && args[0] != "list" {
+		if w.device != "" {
 			args = append(args, "--device", w.device)
 		}
 		out, err := try(t, "", w.program, args...)
