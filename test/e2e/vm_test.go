@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// limit is how long the VM may run. It takes a tenth of that on a quiet host.
-const limit = 8 * time.Minute
+// limit is how long the VM may run. It takes less than half of that on a quiet host.
+const limit = 12 * time.Minute
 
 // TestVM boots the VM once, runs the guest's tests in it, and has a subtest for
 // each of them. It is skipped where the VM cannot be; with CI=true, only where
