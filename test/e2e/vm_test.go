@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// limit is how long the VM may run. It takes a third of that on a quiet host.
+// limit is how long the VM may run. It takes half of that on a quiet host.
 const limit = 15 * time.Minute
 
 // guestRun picks some of the guest's tests, as -run does.

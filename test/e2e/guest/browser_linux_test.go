@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -36,7 +37,10 @@ type browser struct {
 	rp      *webauthn.WebAuthn
 	log     string // the file that the program logs to
 
-	ceremonies int // done
+	enterprise, blobs bool // it lets these through to the key: enterprise attestation, credBlob and largeBlob
+
+	giveUpAfter time.Duration // when the page gives up a ceremony; 0: patience
+	ceremonies  int           // done
 }
 
 // A browserTask is what the page shall do: "create" or "get".
@@ -57,7 +61,7 @@ type domException struct{ Name, Message string }
 func (e *domException) Error() string { return e.Name + ": " + e.Message }
 
 // newBrowser serves the page; who calls it starts a program that opens its URL.
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t *testing.T, serve func(http.Handler) *httptest.Server) *browser {
 	t.Helper()
 	b := &browser{tasks: make(chan browserTask), answers: make(chan browserAnswer)}
 	mux := http.NewServeMux()
@@ -82,7 +86,7 @@ func newBrowser(t *testing.T) *browser {
 		case <-r.Context().Done():
 		}
 	})
-	server := httptest.NewServer(mux)
+	server := serve(mux)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	b.url = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
 	var err error
@@ -137,9 +141,7 @@ func (b *browser) run(t *testing.T, name string, test func(*testing.T, *browser)
 
 // do has the page do a ceremony and returns the credential.
 func (b *browser) do(task browserTask) (json.RawMessage, error) {
-	if task.AbortAfter == 0 {
-		task.AbortAfter = patience.Milliseconds()
-	}
+	task.AbortAfter = cmp.Or(b.giveUpAfter, patience).Milliseconds()
 	select {
 	case b.tasks <- task:
 	case <-time.After(startPatience):
