@@ -68,7 +68,10 @@ func (b *browser) watchDialog(t *testing.T, display string) {
 	var step string
 	var since time.Time
 	for read := 0; t.Context().Err() == nil; time.Sleep(100 * time.Millisecond) {
-		log, _ := os.ReadFile(b.log)
+		log, err := os.ReadFile(b.log)
+		if err != nil {
+			return // the test has ended
+		}
 		for _, m := range chromiumStep.FindAllSubmatch(log[read:], -1) {
 			step, since = string(m[1]), time.Now()
 		}
