@@ -35,6 +35,7 @@ type browser struct {
 	answers chan browserAnswer
 	url     string
 	rp      *webauthn.WebAuthn
+	door    door   // of the keys that it is given
 	log     string // the file that the program logs to
 
 	enterprise, blobs bool // it lets these through to the key: enterprise attestation, credBlob and largeBlob

@@ -55,7 +55,7 @@ getInfo:
 `
 
 func attestation(t *testing.T, b *browser) {
-	plugProfile(t, write(t, "managed.yaml", managedKey))
+	b.door.plug(t, "--state", ":memory:", "--profile", write(t, "managed.yaml", managedKey))
 	alice := &person{name: "alice"}
 	formats := map[protocol.ConveyancePreference]string{protocol.PreferNoAttestation: "none", protocol.PreferDirectAttestation: "packed"}
 	if b.enterprise {
@@ -90,7 +90,7 @@ getInfo:
 `
 
 func algorithms(t *testing.T, b *browser) {
-	plugProfile(t, write(t, "rsa.yaml", rsaKey))
+	b.door.plug(t, "--state", ":memory:", "--profile", write(t, "rsa.yaml", rsaKey))
 	for _, algorithm := range []webauthncose.COSEAlgorithmIdentifier{webauthncose.AlgES256, webauthncose.AlgEdDSA, webauthncose.AlgRS256} {
 		alice := &person{name: "alice"}
 		b.registers(t, alice, plain, webauthn.WithCredentialParameters([]protocol.CredentialParameter{
@@ -103,7 +103,7 @@ func algorithms(t *testing.T, b *browser) {
 // fingerprint has a key with all that CTAP 2.3 knows, which verifies the
 // user by itself.
 func fingerprint(t *testing.T, b *browser) {
-	k := plugProfile(t, "ctap-2.3")
+	k := b.door.plug(t, "--state", ":memory:", "--profile", "ctap-2.3")
 	k.setPIN(somePIN)
 	ourselves(t, k, func(ctx context.Context, key *client.Key) error {
 		_, err := key.EnrollFingerprint(ctx, client.Enrollment{Name: "thumb"})
@@ -183,12 +183,12 @@ func isTrue(b *bool) bool { return b != nil && *b }
 func refusals(t *testing.T, b *browser) {
 	alice := &person{name: "alice"}
 	t.Run("declined", func(t *testing.T) {
-		plug(t, "decline")
+		b.door.plug(t, "--state", ":memory:", "--touch", "decline")
 		_, err := b.register(alice, plain)
 		wantException(t, err, "NotAllowedError")
 	})
 	t.Run("given up", func(t *testing.T) {
-		plug(t, "never")
+		b.door.plug(t, "--state", ":memory:", "--touch", "never")
 		b.giveUpAfter = 5 * time.Second
 		defer func() { b.giveUpAfter = 0 }()
 		_, err := b.register(alice, plain)
@@ -200,7 +200,7 @@ func refusals(t *testing.T, b *browser) {
 		}
 	})
 	t.Run("unknown", func(t *testing.T) {
-		plug(t, "auto")
+		b.door.plug(t, "--state", ":memory:", "--touch", "auto")
 		stranger := &person{name: "mallory", credentials: []webauthn.Credential{{ID: bytes.Repeat([]byte{1}, 64)}}}
 		_, err := b.signIn(stranger, false, uvDiscouraged)
 		wantException(t, err, "NotAllowedError")
@@ -215,7 +215,7 @@ func pluggedInLate(t *testing.T, b *browser) {
 		done <- err
 	}()
 	time.Sleep(2 * time.Second)
-	plug(t, "auto")
+	b.door.plug(t, "--state", ":memory:", "--touch", "auto")
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -224,7 +224,7 @@ func pluggedInLate(t *testing.T, b *browser) {
 
 // onlyU2F has a key of the U2F age.
 func onlyU2F(t *testing.T, b *browser) {
-	plugProfile(t, "u2f")
+	b.door.plug(t, "--state", ":memory:", "--profile", "u2f")
 	alice := &person{name: "alice"}
 	made := b.registers(t, alice, plain, webauthn.WithConveyancePreference(protocol.PreferDirectAttestation))
 	if format := made.Response.AttestationObject.Format; format != "fido-u2f" {

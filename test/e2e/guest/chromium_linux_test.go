@@ -43,7 +43,7 @@ func startChromium(t *testing.T) *browser {
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
 		"--webauthn-permit-enterprise-attestation="+b.url,
 		"--enable-logging=stderr", "--vmodule=*fido*=2,device_event_log*=2")
-	b.enterprise, b.blobs = true, true
+	b.door, b.enterprise, b.blobs = vhci, true, true
 	cmd.Env = append(os.Environ(), "DISPLAY="+display)
 	b.start(t, cmd)
 	go b.watchDialog(t, display)
@@ -88,7 +88,7 @@ func (b *browser) watchDialog(t *testing.T, display string) {
 
 // chromiumPIN types the PIN, and picks one of two accounts.
 func chromiumPIN(t *testing.T, b *browser) {
-	plugProfile(t, "ctap-2.1").setPIN(somePIN)
+	b.door.plug(t, "--state", ":memory:", "--profile", "ctap-2.1").setPIN(somePIN)
 	alice, bob := &person{name: "alice"}, &person{name: "bob"}
 	for _, p := range []*person{alice, bob} {
 		made := b.registers(t, p, selection(protocol.ResidentKeyRequirementRequired, protocol.VerificationRequired), webauthn.WithExtensions(webauthn.WithExtensionCredProps()))
@@ -102,7 +102,7 @@ func chromiumPIN(t *testing.T, b *browser) {
 
 // chromiumAppID signs in to an account of the U2F age.
 func chromiumAppID(t *testing.T, b *browser) {
-	plugProfile(t, "u2f")
+	b.door.plug(t, "--state", ":memory:", "--profile", "u2f")
 	alice := &person{name: "alice"}
 	const appID = "https://localhost/app-id.json"
 	old := result[struct{ KeyHandle, PublicKey base64URL }](t, run(t, "", fidokey, "u2f", "register", "--app-id", appID, "--json"))

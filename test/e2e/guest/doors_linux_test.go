@@ -40,9 +40,9 @@ var script = []string{
 	"credentials delete ID --pin-file new --yes",
 }
 
-// transportFields are members of answers that say how the key is reached, or how
-// long a message may be there.
-var transportFields = []string{"device", "path", "maxMsgSize", "transports"}
+// transportFields are members of answers that say how the key is reached, and how
+// long a message may be, or takes, there.
+var transportFields = []string{"device", "path", "maxMsgSize", "transports", "microseconds"}
 
 // random finds what is different each time: keys, signatures, and what has them.
 var random = regexp.MustCompile(`^[A-Za-z0-9+/_=-]{40,}$|^[0-9a-f]{16,}$`)

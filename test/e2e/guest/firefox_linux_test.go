@@ -36,6 +36,7 @@ func TestFirefox(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := newBrowser(t, httptest.NewServer)
+	b.door = uhid
 	cmd := exec.Command("/usr/lib/firefox-esr/firefox-esr", "--headless", "--no-remote", "--profile", profile, b.url)
 	cmd.Env = append(os.Environ(), "RUST_LOG=authenticator=debug")
 	b.start(t, cmd)
