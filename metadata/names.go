@@ -1,4 +1,3 @@
-// Package metadata knows models of authenticators by their AAGUID.
 package metadata
 
 import (
