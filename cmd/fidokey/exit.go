@@ -10,6 +10,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/internal/winwebauthn"
+	"github.com/fidokey/fidokey/metadata"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
@@ -159,6 +160,8 @@ var hints = []struct {
 	{ctap2.ErrNoCredentials, exitRefused, "The key has no credential for this RP ID. Credentials of other RP IDs do not count, however alike the names are."},
 	{ctap2.ErrKeyStoreFull, exitRefused, "The key has no room for another discoverable credential."},
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
+	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
+	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
 	{winwebauthn.NotAllowedError, exitNoTouch, "Windows was cancelled or waited in vain, or no key has a credential for this RP ID."},

@@ -125,12 +125,12 @@ func redirect(to *http.Request, via []*http.Request) error {
 func (f *File) read(r *http.Response, limit int64) error {
 	defer r.Body.Close()
 	f.Validators = Validators{r.Header.Get("ETag"), r.Header.Get("Last-Modified")}
-	switch r.StatusCode {
-	case http.StatusNotModified:
+	asked := r.Request.Header.Get("If-None-Match") + r.Request.Header.Get("If-Modified-Since")
+	switch {
+	case r.StatusCode == http.StatusNotModified && asked != "":
 		f.Data = nil
 		return nil
-	case http.StatusOK:
-	default:
+	case r.StatusCode != http.StatusOK:
 		return final{fmt.Errorf("the server says %s", r.Status)}
 	}
 	if r.ContentLength > limit {

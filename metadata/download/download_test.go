@@ -39,6 +39,7 @@ func TestGet(t *testing.T) {
 		{"always too many", []http.HandlerFunc{refuse(429)}, "429 Too Many Requests (tried 3 times)", 3},
 		{"not there", []http.HandlerFunc{refuse(404)}, "404 Not Found", 1},
 		{"refused", []http.HandlerFunc{refuse(403)}, "403", 1},
+		{"not changed, though nobody asked", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(304) }}, "304", 1},
 		{"no content", []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }}, "204", 1},
 		{"broken off once", []http.HandlerFunc{breakOff, give}, "", 2},
 		{"always broken off", []http.HandlerFunc{breakOff}, "unexpected EOF", 3},
