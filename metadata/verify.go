@@ -40,6 +40,8 @@ type Verifier struct {
 	Roots []*x509.Certificate // nil: those of function Roots
 	Now   time.Time           // zero: now
 	Known int64               // serial number of the BLOB that it comes after; 0: none
+	// CRL gets a list of revoked certificates by its address; nil: none is asked for.
+	CRL func(address string) ([]byte, error)
 }
 
 // The names of the checks, in the order in which they are made.
@@ -232,11 +234,11 @@ func (v Verifier) chain(verdict *Verdict, s *signedBlob) {
 	if err != nil {
 		verdict.add(CheckChain, Failed, "%v", err)
 		verdict.check(CheckDates, validity(leaf), valid(leaf, v.Now))
-	} else {
-		verdict.add(CheckChain, Passed, "%s", pathInWords(paths[0]))
-		verdict.check(CheckDates, validity(leaf), dates)
+		return
 	}
-	verdict.add(CheckRevocation, NotChecked, "whether the certificates were revoked is not known")
+	verdict.add(CheckChain, Passed, "%s", pathInWords(paths[0]))
+	verdict.check(CheckDates, validity(leaf), dates)
+	v.revocation(verdict, paths[0])
 }
 
 func valid(c *x509.Certificate, now time.Time) error {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -240,5 +241,48 @@ func TestRoots(t *testing.T) {
 		if roots, err := metadata.ParseRoots([]byte(text)); err == nil {
 			t.Errorf("%q: %v", text, roots)
 		}
+	}
+}
+
+// TestRevocation: a certificate on a list fails; a list that cannot be had or believed
+// leaves it open.
+func TestRevocation(t *testing.T) {
+	a, data := authority(), mustSign(authority(), mdstest.Payload(7, 1))
+	tomorrow, other := time.Now().AddDate(0, 0, 1), mustAuthority(mdstest.Options{})
+	for _, tt := range []struct {
+		name    string
+		list    func(address string) ([]byte, error)
+		outcome metadata.Outcome
+		words   string
+	}{
+		{"nobody is asked", nil, metadata.NotChecked, "nobody was asked"},
+		{"on no list", func(address string) ([]byte, error) { return a.List(address, tomorrow, a.Root) }, metadata.Passed, "none of 3"},
+		{"leaf", func(address string) ([]byte, error) {
+			if address == mdstest.ListOfLower {
+				return a.List(address, tomorrow, a.Leaf)
+			}
+			return a.List(address, tomorrow)
+		}, metadata.Failed, "mds.fidoalliance.org was revoked on 2026-01-02"},
+		{"intermediate", func(address string) ([]byte, error) {
+			if address == mdstest.ListOfRoot {
+				return a.List(address, tomorrow, a.Upper)
+			}
+			return a.List(address, tomorrow)
+		}, metadata.Failed, "Test Upper CA was revoked"},
+		{"not there", func(string) ([]byte, error) { return nil, errors.New("no network") }, metadata.NotChecked, "no network"},
+		{"out of date", func(address string) ([]byte, error) { return a.List(address, time.Now().AddDate(0, 0, -1), a.Leaf) }, metadata.NotChecked, "out of date"},
+		{"signed by another", func(address string) ([]byte, error) { return other.List(address, tomorrow, a.Leaf) }, metadata.NotChecked, "unknown"},
+		{"a web page", func(string) ([]byte, error) { return []byte("<html>"), nil }, metadata.NotChecked, "unknown"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := metadata.Verifier{Roots: []*x509.Certificate{a.Root}, CRL: tt.list}.Verify(data)
+			i := slices.IndexFunc(v.Checks, func(c metadata.Check) bool { return c.Name == metadata.CheckRevocation })
+			if i < 0 || v.Checks[i].Outcome != tt.outcome || !strings.Contains(v.Checks[i].Detail, tt.words) {
+				t.Errorf("%+v", v.Checks)
+			}
+			if failed := v.Err() != nil; failed != (tt.outcome == metadata.Failed) {
+				t.Errorf("Err: %v", v.Err())
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -212,8 +213,13 @@ func runMetadataShow(e *env) error {
 	return e.say(nil, r)
 }
 
+type metadataVerifyOptions struct {
+	root, at   string
+	revocation bool
+}
+
 func newMetadataVerifyCmd(e *env) *cobra.Command {
-	var root, at string
+	var o metadataVerifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Judge a metadata BLOB, check by check",
@@ -222,14 +228,15 @@ stores one; '-' is standard input. Nothing is stored. Its serial number must not
 lower than that of the BLOB that is.
 
 That the next update was due is a warning; so are entries that cannot be read.
-Whether a certificate was revoked is not asked.`,
+Whether a certificate was revoked is asked only with --revocation.`,
 		Example: `  fidokey metadata verify blob.jwt
   fidokey metadata verify old.jwt --time 2024-12-20`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runMetadataVerify(e, args[0], root, at) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runMetadataVerify(cmd.Context(), e, &o, args[0]) },
 	}
-	addRootFlag(cmd, &root)
-	cmd.Flags().StringVar(&at, "time", "", "judge it as on this day: 2026-10-06 (default: now)")
+	addRootFlag(cmd, &o.root)
+	cmd.Flags().BoolVar(&o.revocation, "revocation", false, "get the lists of revoked certificates from the network")
+	cmd.Flags().StringVar(&o.at, "time", "", "judge it as on this day: 2026-10-06 (default: now)")
 	return cmd
 }
 
@@ -269,30 +276,43 @@ func (r *metadataVerifyReport) print(w *printer) {
 	w.table([]string{"", "check", "found"}, rows)
 }
 
-func runMetadataVerify(e *env, file, root, at string) error {
-	verifier, err := rootFlag(root)
+// verifier is what the flags make of it.
+func (o *metadataVerifyOptions) verifier(ctx context.Context) (metadata.Verifier, error) {
+	v, err := rootFlag(o.root)
+	if err != nil {
+		return v, err
+	}
+	if o.revocation {
+		v.CRL = revocationList(ctx)
+	}
+	if o.at != "" {
+		if v.Now, err = time.Parse(time.DateOnly, o.at); err != nil {
+			return v, usageError{fmt.Errorf("--time %q: must be a day, as in 2026-10-06", o.at)}
+		}
+		return v, nil
+	}
+	v.Now = time.Now()
+	if x, err := openMetadata(); err == nil { // on another day it was another
+		v.Known = x.Info().No
+		x.Close()
+	}
+	return v, nil
+}
+
+func runMetadataVerify(ctx context.Context, e *env, o *metadataVerifyOptions, file string) error {
+	verifier, err := o.verifier(ctx)
 	if err != nil {
 		return err
-	}
-	if at != "" {
-		if verifier.Now, err = time.Parse(time.DateOnly, at); err != nil {
-			return usageError{fmt.Errorf("--time %q: must be a day, as in 2026-10-06", at)}
-		}
 	}
 	data, err := e.readBlob(file)
 	if err != nil {
 		return err
 	}
-	if x, err := openMetadata(); err == nil && at == "" { // on another day it was another
-		verifier.Known = x.Info().No
-		x.Close()
-	}
 	v := verifier.Verify(data)
 	failed := badBlob(v)
 	r := &metadataVerifyReport{Verified: failed == nil, Checks: v.Checks}
 	if b := v.Blob; b != nil {
-		now := cmp.Or(verifier.Now, time.Now())
-		r.Blob = &blobReport{b.No, b.NextUpdate, metadata.Stale(b.NextUpdate, now), len(b.Entries), b.Skipped, nil}
+		r.Blob = &blobReport{b.No, b.NextUpdate, metadata.Stale(b.NextUpdate, verifier.Now), len(b.Entries), b.Skipped, nil}
 	}
 	return errors.Join(e.say(nil, r), failed)
 }

@@ -40,7 +40,8 @@ stored, replaces nothing: exit code 7.
 
 The FIDO Alliance asks that its server is called only when the next update is due;
 before that the command does nothing, unless --force is given. A server is asked for
-a BLOB that is newer, and sends nothing if it has none. $HTTPS_PROXY is used.
+a BLOB that is newer, and sends nothing if it has none. With a BLOB from a server
+the lists of revoked certificates are asked for too. $HTTPS_PROXY is used.
 
 The metadata has terms of use, which 'fidokey metadata show' names.`,
 		Example: `  fidokey metadata update
@@ -127,16 +128,37 @@ func (o *metadataUpdateOptions) update(ctx context.Context, e *env, cache metada
 	if data == nil {
 		return "The server has no newer BLOB.", nil
 	}
+	if isAddress(source.From) {
+		verifier.CRL = revocationList(ctx)
+	}
 	v := verifier.Verify(data)
 	if err := badBlob(v); err != nil {
 		return "", err
 	}
 	for _, c := range v.Checks {
-		if c.Outcome == metadata.Warning {
+		if c.Outcome == metadata.Warning || c.Outcome == metadata.NotChecked && verifier.CRL != nil {
 			e.note("Warning: %s: %s", c.Name, c.Detail)
 		}
 	}
 	return "The BLOB checks out, and is stored.", cache.Store(v, source)
+}
+
+func isAddress(from string) bool {
+	return strings.HasPrefix(from, "http://") || strings.HasPrefix(from, "https://")
+}
+
+// revocationList returns what gets lists of revoked certificates. They are not waited
+// for long: without them it is only not known.
+func revocationList(ctx context.Context) func(address string) ([]byte, error) {
+	return func(address string) ([]byte, error) {
+		o := metadataDownload()
+		o.Timeout, o.Tries = 10*time.Second, 1
+		f, err := download.Get(ctx, address, download.Validators{}, o)
+		if err != nil {
+			return nil, err
+		}
+		return f.Data, nil
+	}
 }
 
 // get gets a BLOB from where it is to come from. It is nil if the server has none
@@ -147,7 +169,7 @@ func (o *metadataUpdateOptions) get(ctx context.Context, e *env, old *blobReport
 		address = metadataURL
 	}
 	source := metadata.Source{From: address, At: time.Now().UTC().Truncate(time.Second)}
-	if !strings.HasPrefix(address, "http://") && !strings.HasPrefix(address, "https://") {
+	if !isAddress(address) {
 		data, err := e.readBlob(address)
 		return data, source, err
 	}

@@ -30,7 +30,20 @@ type Authority struct {
 	// Algorithm is that of the leaf's key, as a JWS header names it.
 	Algorithm string
 	key       crypto.Signer
+	issuers   map[string]issuer // by the address of their list
 }
+
+type issuer struct {
+	certificate *x509.Certificate
+	key         crypto.Signer
+}
+
+// The addresses of the lists of revoked certificates of those who issue some.
+const (
+	ListOfRoot  = "http://crl.example/root"
+	ListOfUpper = "http://crl.example/upper"
+	ListOfLower = "http://crl.example/lower"
+)
 
 // Options change what New makes.
 type Options struct {
@@ -55,11 +68,28 @@ func New(o Options) (*Authority, error) {
 	m := maker{from: now.AddDate(-10, 0, 0), to: now.AddDate(10, 0, 0)}
 	var rootKey, upperKey, lowerKey crypto.Signer
 	a.Root, rootKey = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Root"}, IsCA: true}, "ES256", nil, nil)
-	a.Upper, upperKey = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Upper CA"}, IsCA: true}, "ES384", a.Root, rootKey)
-	a.Lower, lowerKey = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Lower CA"}, IsCA: true}, "ES256", a.Upper, upperKey)
+	a.Upper, upperKey = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Upper CA"}, IsCA: true, CRLDistributionPoints: []string{ListOfRoot}}, "ES384", a.Root, rootKey)
+	a.Lower, lowerKey = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Lower CA"}, IsCA: true, CRLDistributionPoints: []string{ListOfUpper}}, "ES256", a.Upper, upperKey)
 	m.from, m.to = o.From, o.To
-	a.Leaf, a.key = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: o.Name}, DNSNames: []string{o.Name}}, o.Algorithm, a.Lower, lowerKey)
+	a.Leaf, a.key = m.make(&x509.Certificate{Subject: pkix.Name{CommonName: o.Name}, DNSNames: []string{o.Name}, CRLDistributionPoints: []string{ListOfLower}}, o.Algorithm, a.Lower, lowerKey)
+	a.issuers = map[string]issuer{ListOfRoot: {a.Root, rootKey}, ListOfUpper: {a.Upper, upperKey}, ListOfLower: {a.Lower, lowerKey}}
 	return a, m.err
+}
+
+// List returns the list of revoked certificates that is at an address, with these
+// on it.
+func (a *Authority) List(address string, nextUpdate time.Time, revoked ...*x509.Certificate) ([]byte, error) {
+	by, ok := a.issuers[address]
+	if !ok {
+		return nil, fmt.Errorf("no list is at %s", address)
+	}
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: nextUpdate.AddDate(0, 0, -7), NextUpdate: nextUpdate}
+	for _, c := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: c.SerialNumber, RevocationTime: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC),
+		})
+	}
+	return x509.CreateRevocationList(rand.Reader, list, by.certificate, by.key)
 }
 
 // maker makes certificates; the first error stays.
@@ -82,7 +112,7 @@ func (m *maker) make(c *x509.Certificate, algorithm string, parent *x509.Certifi
 	c.SerialNumber, c.NotBefore, c.NotAfter = big.NewInt(m.serial), m.from, m.to
 	c.BasicConstraintsValid, c.KeyUsage = true, x509.KeyUsageDigitalSignature
 	if c.IsCA {
-		c.KeyUsage = x509.KeyUsageCertSign
+		c.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	}
 	if parent == nil {
 		parent, parentKey = c, key
