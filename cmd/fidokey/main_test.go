@@ -21,9 +21,10 @@ import (
 	"github.com/fidokey/fidokey/client"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fidokey": main})
-}
+// programs are those that tests start.
+var programs = map[string]func(){"fidokey": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs the program as people do; the scripts are in testdata/script.
 func TestScripts(t *testing.T) {
