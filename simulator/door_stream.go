@@ -65,7 +65,7 @@ func serveStream(ctx context.Context, a *Authenticator, c DoorConfig, listen fun
 		}
 		c.Address = l.Addr().String() // the same one after power-off
 		c.ready(l.Addr())
-		return door.serve(ctx, l)
+		return serveListener(ctx, l, func(conn net.Conn) { door.client(ctx, conn) })
 	})
 }
 
@@ -75,8 +75,9 @@ type streamDoor struct {
 	hub *hub
 }
 
-// serve ends with ctx, and so do all connections.
-func (d *streamDoor) serve(ctx context.Context, l net.Listener) error {
+// serveListener serves all connections at the same time. It ends with ctx; whoever
+// serves a connection must, too.
+func serveListener(ctx context.Context, l net.Listener, serve func(conn net.Conn)) error {
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
@@ -89,7 +90,7 @@ func (d *streamDoor) serve(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			return fmt.Errorf("simulator: %w", err)
 		}
-		clients.Go(func() { d.client(ctx, conn) })
+		clients.Go(func() { serve(conn) })
 	}
 }
 

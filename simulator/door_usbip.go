@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -60,7 +59,8 @@ func ServeUSBIP(ctx context.Context, a *Authenticator, c DoorConfig, id USBIdent
 		}
 		c.Address = l.Addr().String() // the same one after power-off
 		c.ready(l.Addr())
-		return (&usbipDoor{hid: h, descriptors: d, powerUp: a.PowerCycle}).serve(ctx, l)
+		door := &usbipDoor{hid: h, descriptors: d, powerUp: a.PowerCycle}
+		return serveListener(ctx, l, func(conn net.Conn) { door.host(ctx, conn) }) // an error is the host's: it loses the connection
 	})
 }
 
@@ -70,24 +70,6 @@ type usbipDoor struct {
 	descriptors *usbDescriptors
 	powerUp     func()
 	taken       atomic.Bool // by a host
-}
-
-// serve ends with ctx, and so do all connections.
-func (d *usbipDoor) serve(ctx context.Context, l net.Listener) error {
-	var hosts sync.WaitGroup
-	defer hosts.Wait()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	defer l.Close()
-	for {
-		conn, err := l.Accept()
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("simulator: %w", err)
-		}
-		hosts.Go(func() { d.host(ctx, conn) }) // an error is the host's: it loses the connection
-	}
 }
 
 // host serves a connection: a question, or all that a host does with the device.

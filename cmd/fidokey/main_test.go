@@ -21,6 +21,9 @@ import (
 	"github.com/fidokey/fidokey/client"
 )
 
+// programs are those that tests start.
+var programs = map[string]func(){"fidokey": main}
+
 func TestMain(m *testing.M) {
 	if name := filepath.Base(os.Args[0]); strings.TrimSuffix(name, ".exe") != "fidokey" { // else a test runs the program
 		if folder, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
@@ -28,7 +31,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Setenv("XDG_CACHE_HOME", filepath.Join(os.TempDir(), "fidokey-tests-store-none")) // metadata changes names
 	}
-	testscript.Main(m, map[string]func(){"fidokey": main})
+	testscript.Main(m, programs)
 }
 
 // TestScripts runs the program as people do; the scripts are in testdata/script.

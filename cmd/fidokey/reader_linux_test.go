@@ -23,7 +23,46 @@ import (
 
 	"github.com/fidokey/fidokey/internal/pcsctest"
 	"github.com/fidokey/fidokey/simulator"
+	"github.com/fidokey/fidokey/transport/nfc"
 )
+
+func init() { programs["hold-card"] = holdCard }
+
+// holdCard uses the card in the reader that it is called with until its input ends,
+// so that pcscd does not switch the card off in between, after which it would count
+// as laid on again.
+func holdCard() {
+	card, err := nfc.OpenReader(context.Background(), os.Args[1])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println("held")
+	io.Copy(io.Discard, os.Stdin)
+	card.Close()
+}
+
+// hold runs holdCard.
+func hold(t *testing.T, d *pcsctest.Daemon, reader string) (release func()) {
+	t.Helper()
+	cmd := exec.Command("hold-card", reader)
+	cmd.Env = append(os.Environ(), "PCSCLITE_CSOCK_NAME="+d.Socket)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !bufio.NewScanner(stdout).Scan() {
+		t.Fatal("the card is not held")
+	}
+	return func() { stdin.Close(); cmd.Wait() }
+}
 
 // readers starts a smart-card service of the test's own.
 func readers(t *testing.T, names ...string) *pcsctest.Daemon {
@@ -282,6 +321,7 @@ func TestTapAgain(t *testing.T) {
 			s.key.PowerOn()
 		}
 	}
+	release := hold(t, d, d.Readers[0].Name)
 	register(hand)
 	if len(stages) != 0 {
 		t.Errorf("the first tap was not enough: %q", stages)
@@ -290,6 +330,7 @@ func TestTapAgain(t *testing.T) {
 	if want := []string{"remove", "insert"}; !slices.Equal(stages, want) {
 		t.Errorf("told %q, want %q", stages, want)
 	}
+	release()
 	stages = nil
 	call := atReaders(t, d, "reset", "--yes", "--device", device)
 	eventsOf(t, call, hand)
