@@ -213,19 +213,21 @@ func (b *batchRun) inWords() string {
 
 // agree asks before credentials are made that the key cannot delete.
 func (b *batchRun) agree(ctx context.Context) error {
-	staying := 0
+	reason, staying := cannotDelete(b.info), 0
 	for _, c := range b.creations {
-		if discoverable, _ := c.Discoverable(b.info); discoverable {
+		neverMade := reason == withoutPIN && c.UserVerification() == client.Required
+		if discoverable, _ := c.Discoverable(b.info); discoverable && !neverMade {
 			staying++
 		}
 	}
-	reason := cannotDelete(b.info)
 	if b.batch.keep || staying == 0 || reason == "" {
 		return nil
 	}
 	return b.e.confirm(ctx, fmt.Sprintf("This key cannot delete credentials: %s. %s will stay on it until it is reset.",
 		reason, count(staying, "test credential", "test credentials")), "Make them all the same?")
 }
+
+const withoutPIN = "it has no PIN, which that takes"
 
 // cannotDelete says why a key cannot delete a credential, or "".
 func cannotDelete(info *ctap2.GetInfoResponse) string {
@@ -237,7 +239,7 @@ func cannotDelete(info *ctap2.GetInfoResponse) string {
 	case !manages && !(preview && info.HasVersion(ctap2.VersionFIDO21Pre)):
 		return "it has no credential management"
 	case !hasPIN && !builtIn:
-		return "it has no PIN, which that takes"
+		return withoutPIN
 	}
 	return ""
 }
