@@ -13,6 +13,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/webauthn"
 )
 
@@ -148,14 +149,23 @@ func (e *env) runBatch(ctx context.Context, o *registerOptions) error {
 	defer held.forget()
 	b := &batchRun{registerOptions: o, e: e}
 	prompt := held.hold(e.prompt(&o.rp.pin, nil))
-	prompt.Touch = func(t client.Touch) {
-		b.touched = b.touched || t.Command == ctap2.CommandMakeCredential
-		e.askTouch(t)
-	}
+	prompt.Touch = b.askTouch
 	return e.onKey(ctx, prompt, func(ctx context.Context, key *openedKey) (report, error) {
 		b.key = key
 		return b.run(ctx)
 	})
+}
+
+// askTouch says which of the touches is due: each credential takes one.
+func (b *batchRun) askTouch(t client.Touch) {
+	if t.Command != ctap2.CommandMakeCredential {
+		b.e.askTouch(t)
+		return
+	}
+	b.touched = true
+	n := len(b.report.Registrations)
+	b.e.wait(fmt.Sprintf("Touch your security key (%d of %d, %s)...", n+1, len(b.creations), b.creations[n].RPID),
+		eventTouch, map[string]any{"command": t.Command.String()})
 }
 
 func (b *batchRun) run(ctx context.Context) (report, error) {
@@ -288,7 +298,7 @@ func outcomeOf(err error) string {
 // cleanUp deletes what this batch has made, by ID, and nothing else.
 func (b *batchRun) cleanUp(ctx context.Context) error {
 	b.findLost(ctx)
-	var left []string
+	var left []*trial
 	var failed error
 	for _, t := range b.report.Registrations {
 		switch {
@@ -296,9 +306,9 @@ func (b *batchRun) cleanUp(ctx context.Context) error {
 		case cannotDelete(b.info) != "":
 			t.Afterwards = afterwardsLeft // as was agreed to
 		default:
-			if _, err := b.key.DeleteCredential(ctx, t.CredentialID); err != nil {
+			if err := b.delete(ctx, t.CredentialID); err != nil {
 				t.Afterwards, failed = afterwardsLeft, err
-				left = append(left, fmt.Sprintf("  %x at %s", []byte(t.CredentialID), t.RPID))
+				left = append(left, t)
 				continue
 			}
 			t.Afterwards = afterwardsDeleted
@@ -307,8 +317,29 @@ func (b *batchRun) cleanUp(ctx context.Context) error {
 	if failed == nil {
 		return nil
 	}
-	b.e.note("Still on the key; 'fidokey credentials delete ID' deletes it:\n%s", strings.Join(left, "\n"))
+	for _, t := range left {
+		b.e.note("Still on the key: 'fidokey credentials delete %x' deletes what was made for %s.", []byte(t.CredentialID), t.RPID)
+	}
 	return fmt.Errorf("%s could not be deleted: %w", count(len(left), "credential", "credentials"), failed)
+}
+
+// delete deletes a credential. Where no answer came, or one that was garbled, the
+// key is asked what it is and then once more: nothing else would delete it.
+func (b *batchRun) delete(ctx context.Context, id []byte) error {
+	_, err := b.key.DeleteCredential(ctx, id)
+	var refused *ctap2.Error
+	code, _ := classify(err)
+	if err == nil || code == exitPIN || errors.As(err, &refused) || errors.Is(err, transport.ErrClosed) {
+		return err
+	}
+	if _, gone := client.Do(ctx, b.key.Key, ctap2.GetInfo{}); gone != nil {
+		return err
+	}
+	_, err = b.key.DeleteCredential(ctx, id)
+	if errors.Is(err, ctap2.ErrNoCredentials) {
+		return nil // it was the first answer that was lost
+	}
+	return err
 }
 
 // findLost looks for the credential of a registration that was ended while the key
