@@ -198,10 +198,15 @@ type LargeBlobInputs struct {
 // bare, in the member "publicKey", or as Microsoft Graph has them.
 func ParseCreationOptions(text []byte) (*CreationOptions, error) {
 	o, err := parseOptions[CreationOptions](text, "rp", "user", "challenge")
-	if err == nil && o.User.ID == nil {
-		err = missing("user.id")
+	switch {
+	case err != nil:
+		return nil, err
+	case o.User.ID == nil:
+		return nil, missing("user.id")
+	case o.PubKeyCredParams == nil:
+		o.PubKeyCredParams = []CredentialParameters{}
 	}
-	return o, err
+	return o, nil
 }
 
 // ParseRequestOptions reads the options of a sign-in, as [ParseCreationOptions].

@@ -153,6 +153,7 @@ func (e *env) registerThroughSystem(cmd *cobra.Command, o *registerOptions) erro
 		if data.Credential == nil {
 			return nil, fmt.Errorf("%w: authenticator data without a credential", ctap2.ErrMalformed)
 		}
+		c.AppID = "" // nobody has looked for credentials of that
 		registered := &client.Registered{
 			MakeCredentialResponse: answer, Data: data,
 			Extensions: client.RegistrationOutputs{Others: data.Extensions, NotSent: notForSystem(c.Extensions, "credentialProtectionPolicy", "enforceCredentialProtectionPolicy", "hmacCreateSecret")},
