@@ -139,8 +139,9 @@ func (r *Request) processPRF() error {
 	return nil
 }
 
-// results are the client extension outputs of a registration. What has no client
-// output in a specification has the name of the authenticator's.
+// results are the client extension outputs of a registration. What only the key has
+// an output for, as credProtect, is in its signed data: servers refuse results of
+// extensions that they did not ask for by that name.
 func (r *Creation) results(out client.RegistrationOutputs) map[string]any {
 	results := map[string]any{}
 	if p := out.CredProps; p != nil {
@@ -149,9 +150,6 @@ func (r *Creation) results(out client.RegistrationOutputs) map[string]any {
 			value["rk"] = *p.RK
 		}
 		results["credProps"] = value
-	}
-	if out.CredProtect != 0 {
-		results[ctap2.ExtensionCredProtect] = out.CredProtect.String()
 	}
 	flag(results, ctap2.ExtensionCredBlob, out.CredBlob)
 	if r.Extensions.HMACCreateSecret { // else it is a part of prf
@@ -163,10 +161,6 @@ func (r *Creation) results(out client.RegistrationOutputs) map[string]any {
 	if out.LargeBlob != nil {
 		results[ctap2.ExtensionLargeBlob] = map[string]any{"supported": *out.LargeBlob}
 	}
-	if out.MinPINLength != nil {
-		results[ctap2.ExtensionMinPINLength] = *out.MinPINLength
-	}
-	flag(results, ctap2.ExtensionPINComplexityPolicy, out.PINComplexityPolicy)
 	uvmResults(results, out.UVM)
 	if r.AppID != "" {
 		results["appidExclude"] = true
@@ -203,7 +197,6 @@ func (r *Request) results(a *client.Asserted) map[string]any {
 		}
 		results[ctap2.ExtensionLargeBlob] = value
 	}
-	flag(results, ctap2.ExtensionThirdPartyPayment, out.ThirdPartyPayment)
 	uvmResults(results, out.UVM)
 	return results
 }

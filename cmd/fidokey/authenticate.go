@@ -260,6 +260,9 @@ func (o *authenticateOptions) judge(asked request, a *client.Asserted) *assertio
 		AuthenticationResponse: response, Checks: webauthn.CheckAuthentication(response, expected),
 		flags: a.Data.Flags, counter: a.Data.SignCount, outputs: outputs,
 	}
+	if allowed := a.Extensions.ThirdPartyPayment; allowed != nil {
+		signed.AuthenticatorExtensionResults = map[string]any{ctap2.ExtensionThirdPartyPayment: *allowed}
+	}
 	if a.User != nil {
 		signed.UserName, signed.DisplayName = a.User.Name, a.User.DisplayName
 	}
@@ -310,6 +313,9 @@ type assertionReport struct {
 	UserName    string    `json:"userName,omitempty"`
 	DisplayName string    `json:"userDisplayName,omitempty"`
 	Checks      judgement `json:"checks"`
+	// AuthenticatorExtensionResults are outputs of the key for which WebAuthn has
+	// no place.
+	AuthenticatorExtensionResults map[string]any `json:"authenticatorExtensionResults,omitempty"`
 
 	flags   ctap2.Flags
 	counter uint32

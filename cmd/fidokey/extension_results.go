@@ -76,6 +76,21 @@ func ofRegistration(asked *webauthn.Creation, out client.RegistrationOutputs) *r
 	return r
 }
 
+// authenticatorResults are the outputs that only the key has: no browser tells them.
+func authenticatorResults(out client.RegistrationOutputs) map[string]any {
+	results := map[string]any{}
+	if out.CredProtect != 0 {
+		results[ctap2.ExtensionCredProtect] = out.CredProtect.String()
+	}
+	if out.MinPINLength != nil {
+		results[ctap2.ExtensionMinPINLength] = *out.MinPINLength
+	}
+	if out.PINComplexityPolicy != nil {
+		results[ctap2.ExtensionPINComplexityPolicy] = *out.PINComplexityPolicy
+	}
+	return results
+}
+
 // ofAssertion are the outputs of a sign-in. blobFile is where the large blob is
 // saved.
 func ofAssertion(a *client.Asserted, appID, blobFile string) *results {

@@ -379,7 +379,8 @@ func judgeRegistration(c *webauthn.Creation, made *client.Registered, transports
 	expected.Algorithms, expected.AAGUID = c.Algorithms(), aaguid
 	r := &registrationReport{
 		RegistrationResponse: response, Request: asked, Options: c.CreationOptions, Checks: webauthn.CheckRegistration(response, expected),
-		NotSent: made.Extensions.NotSent, user: c.User.Name, outputs: ofRegistration(c, made.Extensions),
+		AuthenticatorExtensionResults: authenticatorResults(made.Extensions),
+		NotSent:                       made.Extensions.NotSent, user: c.User.Name, outputs: ofRegistration(c, made.Extensions),
 	}
 	if c.Attestation == webauthn.AttestationEnterprise {
 		r.EnterpriseAttestation = &made.EnterpriseAttestation
@@ -406,8 +407,11 @@ type registrationReport struct {
 	Request request `json:"request"`
 	// Options are the whole of what the relying party asked for.
 	Options *webauthn.CreationOptions `json:"options"`
-	Checks  judgement                 `json:"checks"`
-	NotSent []string                  `json:"notSent,omitempty"` // extensions that the key does not have
+	// AuthenticatorExtensionResults are outputs of the key for which WebAuthn has
+	// no place.
+	AuthenticatorExtensionResults map[string]any `json:"authenticatorExtensionResults,omitempty"`
+	Checks                        judgement      `json:"checks"`
+	NotSent                       []string       `json:"notSent,omitempty"` // extensions that the key does not have
 	// EnterpriseAttestation says whether it was given, where it was asked for.
 	EnterpriseAttestation *bool `json:"enterpriseAttestation,omitempty"`
 
