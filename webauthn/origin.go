@@ -1,8 +1,9 @@
 package webauthn
 
 import (
-	"net/netip"
+	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -21,9 +22,16 @@ func parseOrigin(text string) (origin, error) {
 	}
 	o := origin{scheme: u.Scheme, host: u.Hostname(), port: u.Port()}
 	if !o.isAddress() {
-		if o.host, err = idna.Lookup.ToASCII(o.host); err != nil {
+		if o.host, err = toASCII(o.host); err != nil {
 			return origin{}, refuse("SecurityError", "the host of %q is no domain: %v", text, err)
 		}
+	}
+	if o.port != "" {
+		number, err := strconv.ParseUint(o.port, 10, 16)
+		if err != nil {
+			return origin{}, refuse("SecurityError", "the port of %q is not 0 to 65535", text)
+		}
+		o.port = strconv.FormatUint(number, 10)
 	}
 	if o.scheme == "https" && o.port == "443" || o.scheme == "http" && o.port == "80" {
 		o.port = ""
@@ -42,10 +50,30 @@ func (o origin) String() string {
 	return o.scheme + "://" + host
 }
 
-// isAddress reports whether the host is an IP address, which is no domain.
+// domains are as URLs have them (URL Standard, "domain to ASCII"): not as strict as
+// registries.
+var domains = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.CheckHyphens(false), idna.StrictDomainName(false))
+
+// toASCII returns the form of a domain that everybody compares.
+func toASCII(domain string) (string, error) {
+	ascii, err := domains.ToASCII(domain)
+	forbidden := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("#%/:<>?@[\\]^|", r) }
+	if err == nil && (ascii == "" || strings.ContainsFunc(ascii, forbidden)) {
+		err = fmt.Errorf("%q is no domain", domain)
+	}
+	return ascii, err
+}
+
+// isAddress reports whether the host is an IP address, which is no domain. To
+// browsers everything is one that ends in a number, as 127.1 does.
 func (o origin) isAddress() bool {
-	_, err := netip.ParseAddr(o.host)
-	return err == nil
+	if strings.Contains(o.host, ":") {
+		return true
+	}
+	host := strings.TrimSuffix(o.host, ".")
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	hex, isHex := strings.CutPrefix(last, "0x")
+	return last != "" && strings.Trim(last, "0123456789") == "" || isHex && strings.Trim(hex, "0123456789abcdef") == ""
 }
 
 func (o origin) isLocalhost() bool {
@@ -77,9 +105,9 @@ func (o origin) effectiveDomain() (string, error) {
 // CheckRPID returns an error for a text that is no RP ID: a domain as it stands in
 // an origin, in ASCII and lower case.
 func CheckRPID(id string) error {
-	ascii, err := idna.Lookup.ToASCII(id)
+	ascii, err := toASCII(id)
 	switch {
-	case id == "" || strings.ContainsAny(id, "/:@ ") || err != nil:
+	case err != nil:
 	case ascii != id && ascii != strings.ToLower(id):
 		return refuse("SecurityError", "%q is not an RP ID: in ASCII this domain is %s", id, ascii)
 	case ascii == id:

@@ -54,6 +54,10 @@ func TestRPIDForOrigin(t *testing.T) {
 		// Addresses are no domains.
 		{"https://127.0.0.1", "127.0.0.1", false},
 		{"https://127.0.0.1", "0.1", false},
+		{"https://127.1", "127.1", false},
+		{"https://2130706433", "2130706433", false},
+		{"https://0x7f.1.", "", false},
+		{"https://example.0x7F", "", false},
 		{"https://[::1]", "::1", false},
 		{"https://[::1]:8443", "", false},
 		// A dot at the end makes another name.
@@ -69,7 +73,18 @@ func TestRPIDForOrigin(t *testing.T) {
 		{"https://bücher.example", "bücher.example", false},
 		{"https://BÜCHER.example", "xn--bcher-kva.example", true},
 		{"https://例え.テスト", "xn--r8jz45g.xn--zckzah", true},
-		{"https://a_b.example", "example", false},
+		// Names that registries would not take, and browsers do.
+		{"https://a_b.example.com", "example.com", true},
+		{"https://a_b.example.com", "a_b.example.com", true},
+		{"https://r3---sn.example.com", "example.com", true},
+		{"https://-a.example.com", "example.com", true},
+		{"https://a b.example.com", "example.com", false},
+		{"https://a%20b.example.com", "example.com", false},
+		{"https://xn--a.example.com", "example.com", false},
+		{"https://example.com:99999", "example.com", false},
+		{"https://example.com", "ssh:", false},
+		{"https://example.com", ".com", false},
+		{"https://example.com", ".", false},
 	} {
 		t.Run(tt.origin+" for "+tt.rpID, func(t *testing.T) {
 			c := webauthn.Client{Origin: tt.origin}
@@ -114,6 +129,7 @@ func TestOriginInClientData(t *testing.T) {
 		"https://example.com:443":  "https://example.com",
 		"https://Example.COM:8443": "https://example.com:8443",
 		"http://localhost:80":      "http://localhost",
+		"https://example.com:0443": "https://example.com",
 		"http://localhost:443":     "http://localhost:443",
 		"https://bücher.example":   "https://xn--bcher-kva.example",
 		"https://[2001:DB8::1]:44": "https://[2001:DB8::1]:44",

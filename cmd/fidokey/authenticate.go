@@ -93,7 +93,7 @@ knows no extension.
 
 // check reads the flags and files; it does not reach the key.
 func (o *authenticateOptions) check(cmd *cobra.Command, e *env) error {
-	if err := errors.Join(o.choice.check(), refuseOldFile("--response", o.response), refuseOldFile("--large-blob-read", o.extensions.readLargeBlob)); err != nil {
+	if err := errors.Join(o.choice.check(), o.rp.onceFromStdin(o.rp.options), refuseOldFile("--response", o.response), refuseOldFile("--large-blob-read", o.extensions.readLargeBlob)); err != nil {
 		return err
 	}
 	options, err := o.options(cmd, e)

@@ -112,7 +112,7 @@ has ES256 only, verifies no user and knows no extension.
 // check reads the flags and files, and has the client agree; it does not reach the
 // key.
 func (o *registerOptions) check(cmd *cobra.Command, e *env) error {
-	if err := o.batch.check(cmd); err != nil {
+	if err := errors.Join(o.batch.check(cmd), o.rp.onceFromStdin(o.rp.options, o.rpFile)); err != nil {
 		return err
 	}
 	pages, err := o.pages(cmd, e)

@@ -66,6 +66,14 @@ func (r *relyingParty) client(rpID string) (*webauthn.Client, error) {
 	return c, nil
 }
 
+// onceFromStdin refuses files and a PIN that are all on standard input.
+func (r *relyingParty) onceFromStdin(files ...string) error {
+	if r.pin.stdin && slices.Contains(files, "-") {
+		return usageError{errors.New("--pin-stdin: standard input is a file already ('-'); give the PIN in another way")}
+	}
+	return nil
+}
+
 // contradicts returns an error for flags that say themselves what --options or
 // --preset says; with is that one.
 func contradicts(cmd *cobra.Command, with string, flags []string) error {
