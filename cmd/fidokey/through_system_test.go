@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -142,6 +143,34 @@ func TestThroughSystem(t *testing.T) {
 	}
 	if r := f.made; len(r.Exclude) != 1 || r.Attestation != winwebauthn.AttestationNone || r.RequireResident || !r.PreferResident {
 		t.Errorf("asked of Windows: %+v", r)
+	}
+}
+
+// TestServerOptionsThroughSystem: options of a server go the same way, and what
+// Windows is not asked for is told.
+func TestServerOptionsThroughSystem(t *testing.T) {
+	f := newFakeWindows(t)
+	file := filepath.Join(t.TempDir(), "options.json")
+	options := `{"rp": {"id": "example.com", "name": "Example"}, "user": {"id": "AQI", "name": "alice", "displayName": "Alice"}, "challenge": "AAEC",
+		"pubKeyCredParams": [{"type": "public-key", "alg": -7}], "attestation": "indirect", "authenticatorSelection": {"requireResidentKey": true},
+		"extensions": {"credProps": true, "hmacCreateSecret": true, "credentialProtectionPolicy": "userVerificationOptional", "appidExclude": "https://example.com"}}`
+	if err := os.WriteFile(file, []byte(options), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := f.run(t, "register", "--options", file, "--json")
+	if code != 0 || !strings.Contains(errs, "does not have it: appidExclude, credProps\n") || strings.Contains(out, `"appidExclude": true`) {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if r := f.made; r.RPName != "Example" || !r.RequireResident || r.Attestation != winwebauthn.AttestationDirect || !r.HMACSecret || r.CredProtect != 1 ||
+		!bytes.Contains(r.ClientDataJSON, []byte(`"challenge":"AAEC"`)) {
+		t.Errorf("asked of Windows: %+v", r)
+	}
+	if err := os.WriteFile(file, []byte(`{"challenge": "AAEC", "rpId": "example.com", "extensions": {"uvm": true}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs = f.run(t, "authenticate", "--options", file)
+	if code != 0 || !strings.Contains(errs, "does not have it: uvm") || f.signed.RPID != "example.com" {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }
 
