@@ -1,9 +1,10 @@
-// Package metadata knows models of authenticators by their AAGUID.
 package metadata
 
 import (
 	_ "embed"
 	"encoding/json"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -35,6 +36,19 @@ var models = sync.OnceValue(func() map[string]Model {
 func Lookup(aaguid string) (Model, bool) {
 	m, ok := models()[aaguid]
 	return m, ok
+}
+
+// Named returns the AAGUIDs of the models whose name has words in it, upper or lower
+// case, in their order.
+func Named(words string) (aaguids []string) {
+	words = strings.ToLower(words)
+	for aaguid, m := range models() {
+		if strings.Contains(strings.ToLower(m.Name), words) {
+			aaguids = append(aaguids, aaguid)
+		}
+	}
+	slices.Sort(aaguids)
+	return aaguids
 }
 
 // Count returns how many models are known.

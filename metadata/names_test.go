@@ -1,6 +1,7 @@
 package metadata_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/fidokey/fidokey/metadata"
@@ -18,6 +19,9 @@ func TestLookup(t *testing.T) {
 	}
 	if m, ok := metadata.Lookup("00000000-0000-0000-0000-000000000000"); ok {
 		t.Errorf("the zero AAGUID is %+v", m)
+	}
+	if got := metadata.Named("FIDOKEY Simul"); !slices.Equal(got, []string{"f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35"}) {
+		t.Errorf("by name: %v", got)
 	}
 	if n := metadata.Count(); n < 370 {
 		t.Errorf("%d models", n)

@@ -47,6 +47,7 @@ var callsOnAKey = map[string]string{
 	"fingerprints remove":           "aaaa --pin-file pin --yes",
 	"fingerprints rename":           "aaaa thumb --pin-file pin",
 	"info":                          "",
+	"metadata lookup":               "",
 	"pin change":                    "--pin-file pin --new-pin-file pin",
 	"pin force-change":              "--pin-file pin",
 	"pin min-length":                "8 --pin-file pin --yes",

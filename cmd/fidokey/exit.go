@@ -10,6 +10,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/internal/winwebauthn"
+	"github.com/fidokey/fidokey/metadata"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
@@ -168,6 +169,8 @@ var hints = []struct {
 	{ctap2.ErrUnsupportedAlgorithm, exitRefused, "'fidokey info' lists the algorithms that the key knows; choose with --algorithm."},
 	{simulator.ErrNoVirtualReader, exitFailure, "It belongs to the packages pcscd and vsmartcard-vpcd. Install them and start pcscd, which ends when no program uses it; --vpcd=HOST:PORT names another port."},
 	{simulator.ErrVirtualReaderBusy, exitFailure, "Take that card out: end its program."},
+	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
+	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
 	{winwebauthn.NotAllowedError, exitNoTouch, "Windows was cancelled or waited in vain, or no key has a credential for this RP ID."},

@@ -114,8 +114,12 @@ func (e *env) identify(ctx context.Context, index int, p place) listedKey {
 	return listed
 }
 
-// modelName returns the name of a model, or "unknown model".
+// modelName returns the name of a model, or "unknown model". What the FIDO Alliance
+// calls it goes before the built-in table.
 func modelName(a ctap2.AAGUID) string {
+	if name, ok := storedName(a.String()); ok {
+		return name
+	}
 	if m, ok := metadata.Lookup(a.String()); ok {
 		return m.Name
 	}

@@ -22,6 +22,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if name := filepath.Base(os.Args[0]); strings.TrimSuffix(name, ".exe") != "fidokey" { // else a test runs the program
+		if folder, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
+			os.Setenv("GOCACHE", filepath.Join(folder, "go-build")) // stays where it is
+		}
+		os.Setenv("XDG_CACHE_HOME", filepath.Join(os.TempDir(), "fidokey-tests-store-none")) // metadata changes names
+	}
 	testscript.Main(m, map[string]func(){"fidokey": main})
 }
 
@@ -31,6 +37,7 @@ func TestScripts(t *testing.T) {
 	commands := stationCmds()
 	commands["exits"], commands["awaits"] = exits, awaits
 	commands["schema"], commands["events"] = schemas.cmd, schemas.events
+	commands["blob"], commands["serve"] = blobCmd, serveCmd
 	t.Cleanup(func() {
 		for file, used := range schemas.used {
 			// Windows leaves out scripts that need a terminal or Unix sockets.
@@ -45,6 +52,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("FIDOKEY_SIMULATOR_STATE", filepath.Join(e.WorkDir, "simulator.db"))
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Values[stationKey{}] = &station{}
 			return nil
 		},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -91,25 +93,27 @@ func (r profileReport) print(w *printer) {
 func newSimulatorProfileFromMetadataCmd(e *env) *cobra.Command {
 	var aaguid string
 	cmd := &cobra.Command{
-		Use:   "from-metadata FILE",
+		Use:   "from-metadata [FILE]",
 		Short: "Make a profile of a model from its FIDO metadata statement",
 		Long: `Make a profile of a model from its FIDO metadata statement, and print it. The file
-is a metadata BLOB, from which --aaguid chooses, or one statement in JSON. What the
-simulator does not have is left out, and told of on standard error.
+is a metadata BLOB, from which --aaguid chooses, or one statement in JSON; without a
+file it is what 'fidokey metadata update' has stored. What the simulator does not
+have is left out, and told of on standard error.
 
-The signature of a BLOB is not checked: the profile is for trying things, and
-proves nothing about the model.`,
-		Example: "  fidokey simulator profile from-metadata blob.jwt --aaguid f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35 > model.yaml",
-		Args:    cobra.ExactArgs(1),
+The signature of a BLOB in a file is not checked: the profile is for trying things,
+and proves nothing about the model.`,
+		Example: `  fidokey simulator profile from-metadata --aaguid f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35 > model.yaml
+  fidokey simulator profile from-metadata blob.jwt --aaguid f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35 > model.yaml`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return runSimulatorProfileFromMetadata(e, args[0], aaguid)
+			return runSimulatorProfileFromMetadata(e, args, aaguid)
 		},
 	}
 	cmd.Flags().StringVar(&aaguid, "aaguid", "", "the model, by its AAGUID")
 	return cmd
 }
 
-func runSimulatorProfileFromMetadata(e *env, file, model string) error {
+func runSimulatorProfileFromMetadata(e *env, files []string, model string) error {
 	var aaguid ctap2.AAGUID
 	if model != "" {
 		var err error
@@ -117,7 +121,16 @@ func runSimulatorProfileFromMetadata(e *env, file, model string) error {
 			return usageError{err}
 		}
 	}
-	data, err := os.ReadFile(file)
+	var data []byte
+	var err error
+	switch {
+	case len(files) > 0:
+		data, err = os.ReadFile(files[0])
+	case model == "":
+		return usageError{errors.New("which model? give FILE or --aaguid")}
+	default:
+		data, err = storedStatement(aaguid)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,4 +142,21 @@ func runSimulatorProfileFromMetadata(e *env, file, model string) error {
 		e.note("left out: %q", note)
 	}
 	return e.say(nil, profileReport{p})
+}
+
+// storedStatement returns the statement of a model in the stored BLOB.
+func storedStatement(aaguid ctap2.AAGUID) ([]byte, error) {
+	x, err := openMetadata()
+	if err != nil {
+		return nil, err
+	}
+	defer x.Close()
+	entry, err := x.Entry(aaguid.String())
+	if err != nil {
+		return nil, err
+	}
+	if entry == nil {
+		return nil, fmt.Errorf("%w: the stored metadata has no %v", errNoModel, aaguid)
+	}
+	return entry.StatementJSON(), nil
 }
