@@ -1,6 +1,11 @@
 // Package webauthn is the browser's half of a registration or sign-in, and the
 // relying party's check of it (WebAuthn Level 3).
 //
+// [Client] does what a browser does between a page and a key: it takes the options
+// of a relying party as JSON, decides whether the page may ask for that, and gives
+// the response as JSON. [Client.Create] and [Client.Get] ask a key themselves;
+// [Client.NewCreation] and [Client.NewRequest] are for callers who do that.
+//
 // [ClientData] makes the client data that a browser makes; [NewRegistration] and
 // [NewAuthentication] put a key's answer into the JSON that relying parties
 // take; [CheckRegistration] and [CheckAuthentication] judge that JSON as a

@@ -3,6 +3,8 @@ package webauthn
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -11,7 +13,8 @@ import (
 	"github.com/fidokey/fidokey/internal/ctapcbor"
 )
 
-// Base64URL is a byte string that JSON has in base64url without padding.
+// Base64URL is a byte string that JSON has in base64url without padding. It is read
+// with padding, too.
 type Base64URL []byte
 
 // MarshalText returns the encoded bytes.
@@ -21,7 +24,7 @@ func (b Base64URL) MarshalText() ([]byte, error) {
 
 // UnmarshalText decodes the text.
 func (b *Base64URL) UnmarshalText(text []byte) (err error) {
-	*b, err = base64.RawURLEncoding.DecodeString(string(text))
+	*b, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(string(text), "="))
 	return err
 }
 
@@ -79,7 +82,7 @@ type attestationObject struct {
 
 // NewRegistration puts a key's answer into the form for relying parties.
 // Authenticator data and attestation statement stay byte for byte as the key
-// sent them.
+// sent them. Transports are sorted (section 5.2.1.1).
 func NewRegistration(clientDataJSON []byte, made *ctap2.MakeCredentialResponse, transports []string) (*RegistrationResponse, error) {
 	data, err := ctap2.ParseAuthenticatorData(made.AuthData)
 	if err != nil {
@@ -104,7 +107,7 @@ func NewRegistration(clientDataJSON []byte, made *ctap2.MakeCredentialResponse, 
 		Response: AttestationResponse{
 			ClientDataJSON:     clientDataJSON,
 			AuthenticatorData:  made.AuthData,
-			Transports:         append([]string{}, transports...),
+			Transports:         slices.Compact(append([]string{}, slices.Sorted(slices.Values(transports))...)),
 			PublicKey:          spki,
 			PublicKeyAlgorithm: key.Algorithm,
 			AttestationObject:  object,

@@ -12,8 +12,8 @@ var rows = [][]string{
 	{"cose", "u2f", "transport/hid", "transport/nfc"},
 	{"ctap2"},
 	{"pin", "trace"},
-	{"client", "simulator", "webauthn", "conformance"},
-	{"simulator/control"},
+	{"client", "simulator", "conformance"},
+	{"webauthn", "simulator/control"},
 	{"cmd/fidokey"},
 }
 
