@@ -46,6 +46,7 @@ func (c Cache) Store(v *Verdict, from Source) (err error) {
 	if err := os.MkdirAll(c.Folder, 0o700); err != nil {
 		return err
 	}
+	c.sweep()
 	blob, err := c.temporary("blob-*.tmp")
 	if err != nil {
 		return err
@@ -66,8 +67,13 @@ func (c Cache) Store(v *Verdict, from Source) (err error) {
 	if err := writeIndex(index, v.Blob, from, stampOf(at)); err != nil {
 		return err
 	}
-	// Should it end between the two, the index has the stamp of another BLOB.
-	return errors.Join(os.Rename(blob, c.blob()), os.Rename(index, c.index()))
+	if err := os.Rename(blob, c.blob()); err != nil {
+		return err
+	}
+	// Where that fails (on Windows, while another program reads the old one), or is
+	// not reached, the index there has the stamp of another BLOB: Open makes it anew.
+	os.Rename(index, c.index())
+	return nil
 }
 
 func (c Cache) temporary(pattern string) (string, error) {
@@ -76,6 +82,16 @@ func (c Cache) temporary(pattern string) (string, error) {
 		return "", err
 	}
 	return f.Name(), f.Close()
+}
+
+// sweep removes what a program has left that was ended while it stored a BLOB.
+func (c Cache) sweep() {
+	old, _ := filepath.Glob(filepath.Join(c.Folder, "*.tmp"))
+	for _, file := range old {
+		if at, err := os.Stat(file); err == nil && time.Since(at.ModTime()) > time.Hour {
+			os.Remove(file)
+		}
+	}
 }
 
 // stamp tells one BLOB file from another without reading it.

@@ -109,6 +109,11 @@ func TestStoreKeepsTheOld(t *testing.T) {
 			t.Errorf("%s: %+v", name, x.Info())
 		}
 	}
+	left := filepath.Join(c.Folder, "blob-1.tmp") // by a program that was ended
+	yesterday := time.Now().AddDate(0, 0, -1)
+	if err := errors.Join(os.WriteFile(left, nil, 0o600), os.Chtimes(left, yesterday, yesterday)); err != nil {
+		t.Fatal(err)
+	}
 	if err := c.Store(verdict(mustSign(authority(), mdstest.Payload(8, 2))), source); err != nil {
 		t.Fatal(err)
 	}

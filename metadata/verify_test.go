@@ -207,6 +207,26 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// TestCrossSignedRoot: as the FIDO Alliance has it since September 2026, the header
+// ends with the root, signed by an older one. Who trusts either finds a path.
+func TestCrossSignedRoot(t *testing.T) {
+	older, cross, err := authority().Cross()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for place := 1; place <= 3; place++ {
+		data := withHeader(func(h *mdstest.Header) { h.X5C = slices.Insert(h.X5C, place, cross.Raw) })
+		for _, root := range []*x509.Certificate{authority().Root, older} {
+			if err := (metadata.Verifier{Roots: []*x509.Certificate{root}}).Verify(data).Err(); err != nil {
+				t.Errorf("in place %d, trusting the %s: %v", place, metadata.NameOf(root), err)
+			}
+		}
+		if err := (metadata.Verifier{}).Verify(data).Err(); err == nil {
+			t.Error("it is trusted without a root")
+		}
+	}
+}
+
 // TestLeafMustBeFirst: the first certificate is the one that has signed (RFC 7515,
 // section 4.1.6), whatever comes after it.
 func TestLeafMustBeFirst(t *testing.T) {

@@ -409,7 +409,7 @@ const namesAge = 365 * 24 * time.Hour
 func (m *machine) checkNames(context.Context) diagnosis {
 	seen := fmt.Sprintf("%d models, as of %s", metadata.Count(), m.names.Format("2 January 2006"))
 	if m.now.Sub(m.names) > namesAge {
-		return warning(seen+": newer ones have no name here", "Take a newer fidokey. Keys work without a name.")
+		return warning(seen+": newer ones have no name here", "Run 'fidokey metadata update', or take a newer fidokey. Keys work without a name.")
 	}
 	return ok("%s", seen)
 }

@@ -1,3 +1,8 @@
+// Attestation roots of some models have a negative serial number, which crypto/x509
+// does not take otherwise.
+//
+//go:debug x509negativeserial=1
+
 // Command fidokey inspects, sets up and tries security keys, and is one in
 // software. See "fidokey help" and README.md.
 package main

@@ -113,8 +113,11 @@ func newBlobReport(x *metadata.Index) *blobReport {
 func (r *blobReport) print(w *printer) {
 	w.line("Serial number", "%d", r.No)
 	stale := ""
-	if r.Stale {
+	switch {
+	case r.Stale && r.Source != nil:
 		stale = ": stale, 'fidokey metadata update' gets the next"
+	case r.Stale:
+		stale = ": stale"
 	}
 	w.line("Next update", "%v%s", r.NextUpdate, stale)
 	w.line("Models", "%d", r.Entries)

@@ -36,8 +36,9 @@ that a key is of it.`,
 		Example: `  fidokey metadata lookup
   fidokey metadata lookup f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c35
   fidokey metadata lookup 'yubikey 5' --json`,
-		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runMetadataLookup(cmd.Context(), e, args) },
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runMetadataLookup(cmd.Context(), e, args) },
 	}
 }
 
@@ -251,10 +252,17 @@ func (r *lookupReport) print(w *printer) {
 	}
 	var rows [][]string
 	for _, m := range r.Models {
-		id := cmp.Or(m.AAGUID, m.AAID, strings.Join(m.KeyIdentifiers, ", "))
-		rows = append(rows, []string{id, cmp.Or(m.ProtocolFamily, "-"), m.standing(), m.Name})
+		rows = append(rows, []string{m.id(), cmp.Or(m.ProtocolFamily, "-"), m.standing(), m.Name})
 	}
 	w.table([]string{"id", "protocol", "certification", "model"}, rows)
+}
+
+// id is what the model is found by; of several the first.
+func (m *modelReport) id() string {
+	if n := len(m.KeyIdentifiers); n > 1 {
+		return fmt.Sprintf("%s and %d more", m.KeyIdentifiers[0], n-1)
+	}
+	return cmp.Or(m.AAGUID, m.AAID, strings.Join(m.KeyIdentifiers, ""))
 }
 
 // standing is the certification in a word.
@@ -275,8 +283,8 @@ func (m *modelReport) print(w *printer) {
 		}
 	}
 	w.line("Model", "%s", m.Name)
-	list("AAGUID", slices.DeleteFunc([]string{m.AAGUID}, func(s string) bool { return s == "" }))
-	list("AAID", slices.DeleteFunc([]string{m.AAID}, func(s string) bool { return s == "" }))
+	list("AAGUID", strings.Fields(m.AAGUID))
+	list("AAID", strings.Fields(m.AAID))
 	for i, id := range m.KeyIdentifiers {
 		w.item("Attestation keys", id, i == 0)
 	}

@@ -76,6 +76,26 @@ func New(o Options) (*Authority, error) {
 	return a, m.err
 }
 
+// Cross makes an older root, and has it sign the root of the authority: whoever trusts
+// either can follow the chain.
+func (a *Authority) Cross() (older, cross *x509.Certificate, err error) {
+	m := maker{from: a.Root.NotBefore, to: a.Root.NotAfter}
+	older, key := m.make(&x509.Certificate{Subject: pkix.Name{CommonName: "Test Older Root"}, IsCA: true}, "ES256", nil, nil)
+	if m.err != nil {
+		return nil, nil, m.err
+	}
+	template := &x509.Certificate{
+		Subject: a.Root.Subject, SerialNumber: big.NewInt(99), NotBefore: m.from, NotAfter: m.to,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: a.Root.KeyUsage,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, older, a.Root.PublicKey, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	cross, err = x509.ParseCertificate(der)
+	return older, cross, err
+}
+
 // List returns the list of revoked certificates that is at an address, with these
 // on it.
 func (a *Authority) List(address string, nextUpdate time.Time, revoked ...*x509.Certificate) ([]byte, error) {
