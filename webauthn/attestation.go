@@ -271,7 +271,7 @@ func (j *judge) attestedData(a *attested) {
 	case formatApple:
 		j.hold(CheckAttestedData, a.appleData(), "the nonce in the certificate")
 	default:
-		j.skip(CheckAttestedData, "%s signs the authenticator data themselves", a.format)
+		j.skip(CheckAttestedData, "%s signs the authenticator data itself", a.format)
 	}
 }
 

@@ -213,7 +213,7 @@ func (e *env) registered(o *registerOptions, asked request, clientDataJSON []byt
 	expected := asked.expected()
 	expected.Algorithms, expected.AAGUID = algorithmsOf(o.parameters), aaguid
 	r := &registrationReport{
-		RegistrationResponse: response, Request: asked, Checks: webauthn.CheckRegistration(response, expected),
+		RegistrationResponse: response, Request: asked, explanation: explainRegistration(response, expected, o.rp.explain),
 		NotSent: made.Extensions.NotSent, user: o.user, savedIn: o.rp.credential, outputs: outputs,
 	}
 	if o.attestation == attestationEnterprise {
@@ -240,9 +240,9 @@ func algorithmsOf(parameters []ctap2.CredentialParameters) (algorithms []cose.Al
 // registrationReport is the answer of "register".
 type registrationReport struct {
 	*webauthn.RegistrationResponse
-	Request request   `json:"request"`
-	Checks  judgement `json:"checks"`
-	NotSent []string  `json:"notSent,omitempty"` // extensions that the key does not have
+	explanation
+	Request request  `json:"request"`
+	NotSent []string `json:"notSent,omitempty"` // extensions that the key does not have
 	// EnterpriseAttestation says whether it was given, where it was asked for.
 	EnterpriseAttestation *bool `json:"enterpriseAttestation,omitempty"`
 
@@ -271,5 +271,5 @@ func (r *registrationReport) print(w *printer) {
 	if r.savedIn != "" {
 		w.line("Saved in", "%s", r.savedIn)
 	}
-	r.Checks.print(w)
+	r.explanation.print(w)
 }

@@ -68,7 +68,7 @@ const systemTimeout = 2 * time.Minute
 // systemFlags are those that have a meaning for the system, or none for any key.
 var systemFlags = []string{
 	systemFlag, "json", "events", "timeout", "dry-run",
-	"rp", "origin", "user-verification", "credential",
+	"rp", "origin", "user-verification", "credential", "explain",
 	"user", "display-name", "user-id", "algorithm", "discoverable", "no-discoverable", "exclude", "attestation", "cred-protect", "enforce",
 	"allow", "response", "pick", "first",
 }
