@@ -96,13 +96,13 @@ type Creation struct {
 	RPID, Origin   string // as the relying party should find them
 	ClientDataJSON []byte
 	Lifetime       time.Duration
+	AppID          string // of appidExclude, or ""
 	// EnterpriseAttestation is who has decided that this relying party may identify
 	// the key, where it asks for that. NewCreation leaves that to the key's maker.
 	EnterpriseAttestation client.EnterpriseAttestation
 
 	parameters []ctap2.CredentialParameters
 	extensions client.RegistrationExtensions
-	appID      string // of appidExclude
 }
 
 // NewCreation is the first half of [[Create]](origin, options,
@@ -213,7 +213,7 @@ func (r *Creation) Registration(info *ctap2.GetInfoResponse) (client.Registratio
 		User:                  ctap2.User{ID: r.User.ID, Name: r.User.Name, DisplayName: r.User.DisplayName},
 		Parameters:            r.parameters,
 		Exclude:               r.ExcludeCredentials.descriptors(),
-		AppIDExclude:          r.appID,
+		AppIDExclude:          r.AppID,
 		UserVerification:      r.UserVerification(),
 		Extensions:            r.extensions,
 		EnterpriseAttestation: r.EnterpriseAttestation,
@@ -272,9 +272,9 @@ type Request struct {
 	RPID, Origin   string // as the relying party should find them
 	ClientDataJSON []byte
 	Lifetime       time.Duration
+	AppID          string // of appid, or ""
 
 	extensions client.AssertionExtensions
-	appID      string // of appid
 }
 
 // NewRequest is the first half of [[DiscoverFromExternalSource]](origin, options,
@@ -312,7 +312,7 @@ func (r *Request) Assertion() client.Assertion {
 		ClientDataHash:   Hash(r.ClientDataJSON),
 		RPID:             r.RPID,
 		Allow:            r.AllowCredentials.descriptors(),
-		AppID:            r.appID,
+		AppID:            r.AppID,
 		UserVerification: r.UserVerification(),
 		Extensions:       r.extensions,
 	}

@@ -46,7 +46,7 @@ func (r *Creation) processExtensions(from origin) (err error) {
 		}
 	}
 	if x.AppIDExclude != nil {
-		r.appID, err = from.mayUseAppID(*x.AppIDExclude)
+		r.AppID, err = from.mayUseAppID(*x.AppIDExclude)
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func (r *Request) processExtensions(from origin) (err error) {
 	}
 	r.extensions = client.AssertionExtensions{CredBlob: x.GetCredBlob, ThirdPartyPayment: x.ThirdPartyPayment, UVM: x.UVM}
 	if x.AppID != nil {
-		if r.appID, err = from.mayUseAppID(*x.AppID); err != nil {
+		if r.AppID, err = from.mayUseAppID(*x.AppID); err != nil {
 			return err
 		}
 	}
@@ -168,7 +168,7 @@ func (r *Creation) results(out client.RegistrationOutputs) map[string]any {
 	}
 	flag(results, ctap2.ExtensionPINComplexityPolicy, out.PINComplexityPolicy)
 	uvmResults(results, out.UVM)
-	if r.appID != "" {
+	if r.AppID != "" {
 		results["appidExclude"] = true
 	}
 	return results
@@ -177,7 +177,7 @@ func (r *Creation) results(out client.RegistrationOutputs) map[string]any {
 // results are the client extension outputs of a sign-in.
 func (r *Request) results(a *client.Asserted) map[string]any {
 	results, out := map[string]any{}, a.Extensions
-	if r.appID != "" {
+	if r.AppID != "" {
 		results["appid"] = a.AppID
 	}
 	if out.CredBlob != nil {

@@ -35,6 +35,19 @@ func TestClientData(t *testing.T) {
 	}
 	// What section 5.8.1.1 escapes, and nothing else.
 	odd := webauthn.ClientData{Type: webauthn.TypeGet, Origin: "https://a\"b\\c\n<d>&é\u2028"}.JSON()
+	for char, want := range map[string]string{
+		"\x00": `\u0000`, "\b": `\u0008`, "\t": `\u0009`, "\r": `\u000d`, "\x1f": `\u001f`, " ": " ", "\x7f": "\x7f", "/": "/", "'": "'",
+		"\u0080": "\u0080", "\u2028": "\u2028", "\ufeff": "\ufeff", "例": "例", "🔑": "🔑", `\u0041`: `\\u0041`,
+	} {
+		got := string(webauthn.ClientData{Type: webauthn.TypeGet, Origin: char}.JSON())
+		if got != `{"type":"webauthn.get","challenge":"","origin":"`+want+`","crossOrigin":false}` {
+			t.Errorf("%q: %s", char, got)
+		}
+		var read struct{ Origin string }
+		if err := json.Unmarshal([]byte(got), &read); err != nil || read.Origin != char {
+			t.Errorf("%q is read as %q, %v", char, read.Origin, err)
+		}
+	}
 	if want := "{\"type\":\"webauthn.get\",\"challenge\":\"\",\"origin\":\"https://a\\\"b\\\\c\\u000a<d>&é\u2028\",\"crossOrigin\":false}"; string(odd) != want {
 		t.Errorf("got  %s\nwant %s", odd, want)
 	}

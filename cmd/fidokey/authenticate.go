@@ -18,6 +18,7 @@ import (
 
 type authenticateOptions struct {
 	rp         relyingParty
+	rpID       string
 	allow      []string // files
 	appID      string
 	response   string // file
@@ -26,12 +27,19 @@ type authenticateOptions struct {
 	system     systemChoice
 
 	registrations []*webauthn.RegistrationResponse
+	request       *webauthn.Request
+}
+
+// requestFlags say what is asked for, as --options does.
+var requestFlags = []string{
+	"rp", "user-verification", "allow", "app-id",
+	"cred-blob", "hmac-secret", "prf", "prf-file", "large-blob-write", "third-party-payment", "uvm",
 }
 
 func newAuthenticateCmd(e *env) *cobra.Command {
 	var o authenticateOptions
 	cmd := &cobra.Command{
-		Use:   "authenticate --rp RPID [--credential FILE]",
+		Use:   "authenticate --rp RPID [--credential FILE] | --options FILE",
 		Short: "Sign in as a browser would, and check the answer",
 		Long: `Sign in as a browser would, and check the answer as a relying party would.
 
@@ -39,6 +47,9 @@ With --credential the credential that was saved at registration is asked for, an
 the signature is verified with its public key; --allow names others that will do as
 well. Without them every discoverable credential for the RP ID answers, and the
 signatures cannot be verified.
+
+--options takes the PublicKeyCredentialRequestOptionsJSON of a server instead of the
+flags that say what is asked for; --credential then only verifies the signature.
 
 Where several accounts answer, all are shown, newest first. --pick or --first takes
 one of them; --response and --large-blob-read need one, and ask on the terminal.
@@ -54,10 +65,11 @@ knows no extension.
 ` + systemHelp,
 		Example: `  fidokey authenticate --rp login.microsoftonline.com --credential alice.json
   fidokey authenticate --rp example.com --first --response signed.json
+  fidokey authenticate --options request.json --origin https://login.example.com
   fidokey authenticate --rp example.com --credential alice.json --large-blob-write notes.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.check(); err != nil {
+			if err := o.check(cmd, e); err != nil {
 				return err
 			}
 			if o.system.chosen(e) {
@@ -68,6 +80,7 @@ knows no extension.
 	}
 	o.rp.addFlags(cmd, "the file that 'fidokey register' saved")
 	flags := cmd.Flags()
+	flags.StringVar(&o.rpID, "rp", "", "the RP ID, as in login.microsoft.com")
 	flags.StringArrayVar(&o.allow, "allow", nil, "another saved registration whose credential will do; may be repeated")
 	flags.StringVar(&o.appID, "app-id", "", "the U2F AppID that the credentials may belong to")
 	flags.StringVar(&o.response, "response", "", "save the assertion in this new file, for 'fidokey verify'")
@@ -79,81 +92,134 @@ knows no extension.
 }
 
 // check reads the flags and files; it does not reach the key.
-func (o *authenticateOptions) check() (err error) {
+func (o *authenticateOptions) check(cmd *cobra.Command, e *env) error {
+	if err := errors.Join(o.choice.check(), refuseOldFile("--response", o.response), refuseOldFile("--large-blob-read", o.extensions.readLargeBlob)); err != nil {
+		return err
+	}
+	options, err := o.options(cmd, e)
+	if err != nil {
+		return err
+	}
+	c, err := o.rp.client(options.RPID)
+	if err != nil {
+		return err
+	}
+	if o.request, err = c.NewRequest(cmd.Context(), options); err != nil {
+		return err
+	}
+	if o.rp.options != "" {
+		e.waitAs(cmd, o.request.Lifetime)
+	}
+	return nil
+}
+
+// options are what the relying party asks for: the flags say it, or a file.
+func (o *authenticateOptions) options(cmd *cobra.Command, e *env) (*webauthn.RequestOptions, error) {
+	if o.rp.options == "" {
+		return o.flagOptions()
+	}
+	if err := contradicts(cmd, "--options", requestFlags); err != nil {
+		return nil, err
+	}
+	options, err := readOptions(e, o.rp.options, webauthn.ParseRequestOptions)
+	if err != nil {
+		return nil, err
+	}
+	if read := options.Extensions.LargeBlob; o.extensions.readLargeBlob != "" && (read == nil || read.Read == nil || !*read.Read) {
+		return nil, usageError{errors.New("--large-blob-read: the options do not ask for a large blob")}
+	}
+	if o.rp.credential == "" {
+		return options, nil
+	}
+	if o.registrations, err = loadRegistrations([]string{o.rp.credential}); err != nil {
+		return nil, err
+	}
+	if named := (&webauthn.Request{RequestOptions: options}).Names(o.registrations[0].RawID); !named {
+		return nil, usageError{fmt.Errorf("--credential %s is none that the options allow", o.rp.credential)}
+	}
+	return options, nil
+}
+
+func (o *authenticateOptions) flagOptions() (*webauthn.RequestOptions, error) {
 	files := o.allow
 	if o.rp.credential != "" {
 		files = append([]string{o.rp.credential}, files...)
 	}
-	if err := errors.Join(o.rp.check(), o.choice.check(), checkAppID("app-id", o.appID), refuseOldFile("--response", o.response)); err != nil {
-		return err
+	if o.rpID == "" {
+		return nil, usageError{errors.New("a required flag is missing: --rp or --options says who asks")}
 	}
-	if o.appID != "" && len(files) == 0 {
-		return usageError{errors.New("--app-id needs --credential or --allow: U2F keys find nothing by themselves")}
+	if err := checkRPID(o.rpID); err != nil {
+		return nil, err
+	}
+	if o.appID != "" {
+		if len(files) == 0 {
+			return nil, usageError{errors.New("--app-id needs --credential or --allow: U2F keys find nothing by themselves")}
+		}
+		o.extensions.AppID = &o.appID
 	}
 	if err := o.extensions.check(client.UserVerification(o.rp.userVerification), len(files) > 0); err != nil {
-		return err
+		return nil, err
 	}
-	o.registrations, err = loadRegistrations(files)
-	return err
+	var err error
+	if o.registrations, err = loadRegistrations(files); err != nil {
+		return nil, err
+	}
+	return &webauthn.RequestOptions{
+		Challenge: newChallenge(), RPID: o.rpID, AllowCredentials: listOf(o.registrations),
+		UserVerification: o.rp.userVerification.String(), Extensions: o.extensions.ExtensionInputs,
+	}, nil
 }
 
 func runAuthenticate(ctx context.Context, e *env, o *authenticateOptions) error {
 	return e.onKey(ctx, e.prompt(&o.rp.pin, nil), func(ctx context.Context, key *openedKey) (report, error) {
 		if e.dryRun {
-			return dryRunOn(ctx, key, "sign in at "+o.rp.id+o.extensions.change())
+			return dryRunOn(ctx, key, "sign in at "+o.request.RPID+change(o.request))
 		}
 		return e.authenticate(ctx, key, o)
 	})
 }
 
 // change says what a sign-in changes on the key.
-func (x *assertionExtensions) change() string {
-	if x.newLargeBlob == "" {
-		return ""
+func change(r *webauthn.Request) string {
+	if l := r.Extensions.LargeBlob; l != nil && l.Write != nil {
+		return fmt.Sprintf(" and store a large blob of %d bytes", len(l.Write))
 	}
-	return fmt.Sprintf(" and store a large blob of %d bytes", len(x.WriteLargeBlob))
+	return ""
 }
 
 // authenticate gets the assertions. With a report an error is about what a
 // relying party would say of them, or about a large blob.
 func (e *env) authenticate(ctx context.Context, key *openedKey, o *authenticateOptions) (report, error) {
-	clientDataJSON, asked := o.rp.request(webauthn.TypeGet)
-	assertions, err := key.Authenticate(ctx, client.Assertion{
-		ClientDataHash:   webauthn.Hash(clientDataJSON),
-		RPID:             o.rp.id,
-		Allow:            descriptors(o.registrations),
-		AppID:            o.appID,
-		UserVerification: client.UserVerification(o.rp.userVerification),
-		Extensions:       o.extensions.AssertionExtensions,
-	})
+	assertions, err := key.Authenticate(ctx, o.request.Assertion())
 	if err != nil {
 		return nil, err
 	}
-	return e.authenticated(ctx, o, asked, clientDataJSON, assertions)
+	return e.authenticated(ctx, o, assertions)
 }
 
 // authenticated judges the assertions, or the one that was chosen, and saves what
 // is to be saved.
-func (e *env) authenticated(ctx context.Context, o *authenticateOptions, asked request, clientDataJSON []byte, assertions []*client.Asserted) (report, error) {
+func (e *env) authenticated(ctx context.Context, o *authenticateOptions, assertions []*client.Asserted) (report, error) {
 	assertions, err := o.choice.choose(ctx, e, assertions, o.needsOne())
 	if err != nil {
 		return nil, err
 	}
-	r := &assertionsReport{Request: asked, NotSent: assertions[0].Extensions.NotSent}
+	asked := ofSignIn(o.request)
+	r := &assertionsReport{Request: asked, Options: o.request.RequestOptions, NotSent: assertions[0].Extensions.NotSent}
 	var failed []error
 	for _, a := range assertions {
-		signed := o.judge(clientDataJSON, asked, a)
+		signed := o.judge(asked, a)
 		r.Assertions = append(r.Assertions, signed)
 		failed = append(failed, signed.Checks.failed("sign-in"), o.saveLargeBlob(a))
 	}
 	e.noteNotSent(r.NotSent)
-	e.noteEntra(o.rp.id)
+	e.noteEntra(asked.RPID)
 	if o.registrations == nil {
 		e.note("Without --credential the signature is not verified.")
 	}
 	if o.response != "" {
 		r.savedIn = o.response
-		failed = append(failed, saveAssertion(o.response, r.Assertions[0].AuthenticationResponse, asked.by(assertions[0], o.appID)))
+		failed = append(failed, saveAssertion(o.response, r.Assertions[0].AuthenticationResponse, asked.by(assertions[0], o.request.AppID)))
 	}
 	return r, errors.Join(failed...)
 }
@@ -178,11 +244,10 @@ func (r request) by(a *client.Asserted, appID string) request {
 }
 
 // judge checks one assertion, with the public key of its registration.
-func (o *authenticateOptions) judge(clientDataJSON []byte, asked request, a *client.Asserted) *assertionReport {
-	response := webauthn.NewAuthentication(clientDataJSON, a.GetAssertionResponse)
-	outputs := ofAssertion(a, o.appID, o.extensions.readLargeBlob)
-	response.ClientExtensionResults = outputs.clientExtensionResults()
-	expected := asked.by(a, o.appID).expectedOfAssertion()
+func (o *authenticateOptions) judge(asked request, a *client.Asserted) *assertionReport {
+	response := o.request.Response(a)
+	outputs := ofAssertion(a, o.request.AppID, o.extensions.readLargeBlob)
+	expected := asked.by(a, o.request.AppID).expectedOfAssertion()
 	if len(o.registrations) > 0 {
 		expected.Registration = o.registrations[0]
 	}
@@ -230,9 +295,11 @@ func (o *authenticateOptions) saveLargeBlob(a *client.Asserted) error {
 
 // assertionsReport is the answer of "authenticate".
 type assertionsReport struct {
-	Request    request            `json:"request"`
-	Assertions []*assertionReport `json:"assertions"`
-	NotSent    []string           `json:"notSent,omitempty"` // extensions that the key does not have
+	Request request `json:"request"`
+	// Options are the whole of what the relying party asked for.
+	Options    *webauthn.RequestOptions `json:"options"`
+	Assertions []*assertionReport       `json:"assertions"`
+	NotSent    []string                 `json:"notSent,omitempty"` // extensions that the key does not have
 
 	savedIn string
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/nfc"
 	"github.com/fidokey/fidokey/u2f"
+	"github.com/fidokey/fidokey/webauthn"
 )
 
 // The exit codes, which scripts rely on.
@@ -185,12 +186,13 @@ func classify(err error) (code int, hint string) {
 	var verify verifyError
 	var safety safetyError
 	var problems problemsError
+	var page *webauthn.Error // what no browser would ask of a key
 	switch {
 	case errors.As(err, &problems):
 		return problems.code, ""
 	case errors.As(err, &safety):
 		return exitSafety, ""
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &page):
 		return exitUsage, ""
 	case errors.As(err, &noKey):
 		return exitNoKey, ""

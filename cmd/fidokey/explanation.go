@@ -22,8 +22,8 @@ type explanation struct {
 }
 
 // explainRegistration judges a registration.
-func explainRegistration(r *webauthn.RegistrationResponse, want webauthn.Expected, all bool) explanation {
-	return explanation{Checks: webauthn.CheckRegistration(r, want), Attestation: webauthn.DescribeAttestation(r, want), all: all}
+func explainRegistration(r *webauthn.RegistrationResponse, want webauthn.Expected) explanation {
+	return explanation{Checks: webauthn.CheckRegistration(r, want), Attestation: webauthn.DescribeAttestation(r, want)}
 }
 
 func (x *explanation) print(w *printer) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -11,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
-	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/webauthn"
 )
 
 // prfFlags are the inputs of WebAuthn's prf.
@@ -25,7 +24,7 @@ func (p *prfFlags) addFlags(cmd *cobra.Command) {
 }
 
 // input returns nil where prf is not asked for.
-func (p *prfFlags) input() (*client.PRF, error) {
+func (p *prfFlags) input() (*webauthn.PRFInputs, error) {
 	var inputs [][]byte
 	for _, text := range p.texts {
 		inputs = append(inputs, []byte(text))
@@ -41,9 +40,9 @@ func (p *prfFlags) input() (*client.PRF, error) {
 	case 0:
 		return nil, nil
 	case 1:
-		return &client.PRF{Eval: &client.PRFValues{First: inputs[0]}}, nil
+		return &webauthn.PRFInputs{Eval: &webauthn.PRFValues{First: inputs[0]}}, nil
 	case 2:
-		return &client.PRF{Eval: &client.PRFValues{First: inputs[0], Second: inputs[1]}}, nil
+		return &webauthn.PRFInputs{Eval: &webauthn.PRFValues{First: inputs[0], Second: inputs[1]}}, nil
 	}
 	return nil, usageError{fmt.Errorf("prf takes one or two inputs, not %d", len(inputs))}
 }
@@ -52,16 +51,16 @@ func (p *prfFlags) input() (*client.PRF, error) {
 type registrationExtensions struct {
 	credProtect, credBlob, largeBlob string
 	prf                              prfFlags
-	client.RegistrationExtensions
+	webauthn.ExtensionInputs
 }
 
 func (x *registrationExtensions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&x.credProtect, "cred-protect", "", "when the credential shows itself: 1 always, 2 without user verification only to who names it, 3 with user verification only")
-	flags.BoolVar(&x.EnforceCredProtect, "enforce", false, "make nothing on a key that has no --cred-protect")
+	flags.BoolVar(&x.EnforceCredentialProtectionPolicy, "enforce", false, "make nothing on a key that has no --cred-protect")
 	flags.StringVar(&x.credBlob, "cred-blob", "", "store what is in a file, some 32 bytes, with the credential")
 	flags.BoolVar(&x.CredProps, "cred-props", false, "ask whether the credential became discoverable")
-	flags.BoolVar(&x.HMACSecret, "hmac-secret", false, "prepare the credential for 'authenticate --hmac-secret'")
+	flags.BoolVar(&x.HMACCreateSecret, "hmac-secret", false, "prepare the credential for 'authenticate --hmac-secret'")
 	x.prf.addFlags(cmd)
 	flags.Var(oneOf{&x.largeBlob, []string{"required", "preferred"}}, "large-blob", "make room for a large blob: required or preferred")
 	flags.BoolVar(&x.MinPINLength, "min-pin-length", false, "ask for the minimum PIN length, which the key tells to chosen RP IDs")
@@ -79,13 +78,13 @@ var credProtectLevels = []client.CredProtect{
 func (x *registrationExtensions) check() (err error) {
 	for _, level := range credProtectLevels {
 		if x.credProtect == strconv.Itoa(int(level)) || strings.EqualFold(x.credProtect, level.String()) {
-			x.CredProtect = level
+			x.CredentialProtectionPolicy = level.String()
 		}
 	}
 	switch {
-	case x.credProtect != "" && x.CredProtect == 0:
+	case x.credProtect != "" && x.CredentialProtectionPolicy == "":
 		return usageError{fmt.Errorf("--cred-protect %q is not 1, 2 or 3, nor the specification's name of one", x.credProtect)}
-	case x.EnforceCredProtect && x.CredProtect == 0:
+	case x.EnforceCredentialProtectionPolicy && x.CredentialProtectionPolicy == "":
 		return usageError{errors.New("--enforce is for --cred-protect")}
 	}
 	if x.credBlob != "" {
@@ -93,18 +92,11 @@ func (x *registrationExtensions) check() (err error) {
 			return err
 		}
 	}
-	x.LargeBlob = client.LargeBlobSupport(x.largeBlob)
+	if x.largeBlob != "" {
+		x.LargeBlob = &webauthn.LargeBlobInputs{Support: &x.largeBlob}
+	}
 	x.PRF, err = x.prf.input()
 	return err
-}
-
-// fits reports what the key has no room for; a key would make the credential and
-// leave the blob away.
-func (x *registrationExtensions) fits(info *ctap2.GetInfoResponse) error {
-	if most := info.MaxCredBlobLength; most != nil && uint(len(x.CredBlob)) > *most {
-		return usageError{fmt.Errorf("--cred-blob %s has %d bytes; this key takes %d", x.credBlob, len(x.CredBlob), *most)}
-	}
-	return nil
 }
 
 // assertionExtensions are the flags of the extensions of a sign-in.
@@ -112,12 +104,12 @@ type assertionExtensions struct {
 	salts                       []string
 	readLargeBlob, newLargeBlob string // files
 	prf                         prfFlags
-	client.AssertionExtensions
+	webauthn.ExtensionInputs
 }
 
 func (x *assertionExtensions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.BoolVar(&x.CredBlob, "cred-blob", false, "ask for the blob that --cred-blob of 'fidokey register' stored")
+	flags.BoolVar(&x.GetCredBlob, "cred-blob", false, "ask for the blob that --cred-blob of 'fidokey register' stored")
 	flags.StringArrayVar(&x.salts, "hmac-secret", nil, "ask for the secret of a salt: 32 bytes in hexadecimal or base64; twice: for two of them")
 	x.prf.addFlags(cmd)
 	flags.StringVar(&x.readLargeBlob, "large-blob-read", "", "save the credential's large blob in this new file")
@@ -132,31 +124,41 @@ func (x *assertionExtensions) check(verification client.UserVerification, named 
 	if len(x.salts) > 0 && verification == client.Preferred {
 		return usageError{errors.New("--hmac-secret needs --user-verification required or discouraged: the secrets of the two are not the same")}
 	}
-	for _, text := range x.salts {
-		salt := saltIn(text)
-		if salt == nil {
-			return usageError{fmt.Errorf("--hmac-secret %q is not 32 bytes in hexadecimal or base64", text)}
-		}
-		x.HMACSecretSalts = append(x.HMACSecretSalts, salt)
+	if err := x.readSalts(); err != nil {
+		return err
 	}
 	if x.newLargeBlob != "" {
 		if !named {
 			return usageError{errors.New("--large-blob-write needs --credential or --allow: whose blob it is")}
 		}
-		if x.WriteLargeBlob, err = os.ReadFile(x.newLargeBlob); err != nil {
+		blob, err := os.ReadFile(x.newLargeBlob)
+		if err != nil {
 			return err
 		}
+		x.LargeBlob = &webauthn.LargeBlobInputs{Write: append(webauthn.Base64URL{}, blob...)}
 	}
-	x.ReadLargeBlob = x.readLargeBlob != ""
-	if err := refuseOldFile("--large-blob-read", x.readLargeBlob); err != nil {
-		return err
+	if x.readLargeBlob != "" {
+		x.LargeBlob = &webauthn.LargeBlobInputs{Read: new(true)}
 	}
-	if x.PRF, err = x.prf.input(); err != nil {
-		return err
+	x.PRF, err = x.prf.input()
+	return err
+}
+
+// readSalts reads the salts of --hmac-secret.
+func (x *assertionExtensions) readSalts() error {
+	if len(x.salts) == 0 {
+		return nil
 	}
-	if x.PRF != nil && x.HMACSecretSalts != nil {
-		return usageError{errors.New("prf and hmac-secret are one extension: ask for one of them")}
+	if len(x.salts) > 2 {
+		return usageError{fmt.Errorf("--hmac-secret takes one or two salts, not %d", len(x.salts))}
 	}
+	var salts [2]webauthn.Base64URL
+	for i, text := range x.salts {
+		if salts[i] = saltIn(text); salts[i] == nil {
+			return usageError{fmt.Errorf("--hmac-secret %q is not 32 bytes in hexadecimal or base64", text)}
+		}
+	}
+	x.HMACGetSecret = &webauthn.HMACSecretSalts{Salt1: salts[0], Salt2: salts[1]}
 	return nil
 }
 
@@ -167,17 +169,6 @@ func saltIn(text string) []byte {
 		if len(b) == size {
 			return b
 		}
-	}
-	return nil
-}
-
-// checkAppID checks a U2F AppID.
-func checkAppID(flag, id string) error {
-	if id == "" {
-		return nil
-	}
-	if u, err := url.Parse(id); err != nil || u.Scheme != "https" || u.Host == "" {
-		return usageError{fmt.Errorf("--%s %q is not an AppID: it is a URL, as in https://example.com/u2f.json", flag, id)}
 	}
 	return nil
 }

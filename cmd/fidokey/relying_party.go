@@ -5,9 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,46 +18,106 @@ import (
 
 // relyingParty are the flags that register and authenticate share.
 type relyingParty struct {
-	id, origin       string
-	userVerification userVerification
-	credential       string // file
-	pin              pinSource
-	explain          bool
+	options           string // file
+	origin            string
+	relatedOrigins    string // file, or fetchRelatedOrigins
+	insecureLocalhost bool
+	userVerification  userVerification
+	credential        string // file
+	pin               pinSource
+	explain           bool
 }
+
+// fetchRelatedOrigins is the word of --related-origins that is no file.
+const fetchRelatedOrigins = "fetch"
 
 func (r *relyingParty) addFlags(cmd *cobra.Command, credential string) {
 	flags := cmd.Flags()
-	flags.StringVar(&r.id, "rp", "", "the RP ID, as in login.microsoft.com")
-	cmd.MarkFlagRequired("rp")
+	flags.StringVar(&r.options, "options", "", "ask for what this file has, the JSON that a server sends to its page; '-' is standard input")
 	flags.StringVar(&r.origin, "origin", "", "the origin in the client data (default: https:// and the RP ID)")
+	flags.StringVar(&r.relatedOrigins, "related-origins", "", "a file with the RP ID's .well-known/webauthn, which names other origins that may use it; 'fetch' gets it by HTTPS")
+	flags.BoolVar(&r.insecureLocalhost, "insecure-localhost", false, "take an origin http://localhost, as browsers do")
 	flags.Var(&r.userVerification, "user-verification", "required, preferred or discouraged")
 	flags.StringVar(&r.credential, "credential", "", credential)
 	r.pin.addFlags(cmd, "pin", "the PIN")
 	flags.BoolVar(&r.explain, "explain", false, "show every check of the answer, and the certificates")
 }
 
-// check refuses what no browser would send, before anything reaches the key.
-func (r *relyingParty) check() error {
-	if err := checkRPID(r.id); err != nil {
-		return err
+// client is the browser, on a page of the relying party unless --origin names
+// another.
+func (r *relyingParty) client(rpID string) (*webauthn.Client, error) {
+	c := &webauthn.Client{Origin: r.origin, InsecureLocalhost: r.insecureLocalhost}
+	if c.Origin == "" {
+		if rpID == "" {
+			return nil, usageError{errors.New("the options name no RP ID: say with --origin which page they are for")}
+		}
+		c.Origin = "https://" + rpID
 	}
-	if r.origin == "" {
-		r.origin = "https://" + r.id
+	switch r.relatedOrigins {
+	case "":
+	case fetchRelatedOrigins:
+		c.RelatedOrigins = webauthn.FetchRelatedOrigins(nil)
+	default:
+		document, err := os.ReadFile(r.relatedOrigins)
+		if err != nil {
+			return nil, err
+		}
+		c.RelatedOrigins = func(context.Context, string) ([]byte, error) { return document, nil }
 	}
-	u, err := url.Parse(r.origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-		return usageError{fmt.Errorf("--origin %q is not an origin: scheme, host and perhaps a port, as in https://login.microsoft.com", r.origin)}
+	return c, nil
+}
+
+// contradicts returns an error for flags that say themselves what --options or
+// --preset says; with is that one.
+func contradicts(cmd *cobra.Command, with string, flags []string) error {
+	var given []string
+	for _, name := range flags {
+		if cmd.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
 	}
-	if host := u.Hostname(); host != r.id && !strings.HasSuffix(host, "."+r.id) {
-		return usageError{fmt.Errorf("--origin %s may not use the RP ID %s: it must be the origin's host or a suffix of it", r.origin, r.id)}
+	if given == nil {
+		return nil
 	}
-	return nil
+	return usageError{fmt.Errorf("%s says what is asked for: it does not go with %s", with, strings.Join(given, ", "))}
+}
+
+// without returns the words of a list that are not in the other.
+func without(list []string, others ...string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(word string) bool { return slices.Contains(others, word) })
+}
+
+// readOptions reads the file of --options.
+func readOptions[T any](e *env, file string, parse func([]byte) (*T, error)) (*T, error) {
+	text, err := e.readFile(file)
+	if err != nil {
+		return nil, err
+	}
+	options, err := parse(text)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s has no options as a server sends them: %w", file, notAsExpected(err))}
+	}
+	return options, nil
+}
+
+// waitAs takes over the time that the relying party gives, as a browser does, if
+// nobody has said otherwise.
+func (e *env) waitAs(cmd *cobra.Command, lifetime time.Duration) {
+	if !cmd.Flags().Changed("timeout") {
+		e.global.timeout = lifetime
+	}
+}
+
+func newChallenge() []byte {
+	challenge := make([]byte, 32)
+	rand.Read(challenge)
+	return challenge
 }
 
 // checkRPID is for the flag --rp.
 func checkRPID(id string) error {
-	if id == "" || strings.ContainsAny(id, "/: ") || id != strings.ToLower(id) {
-		return usageError{fmt.Errorf("--rp %q is not an RP ID: it is a host name in lower case, as in login.microsoft.com", id)}
+	if err := webauthn.CheckRPID(id); err != nil {
+		return usageError{fmt.Errorf("--rp %w", err)}
 	}
 	return nil
 }
@@ -70,12 +131,13 @@ type request struct {
 	AppID            string             `json:"appid,omitempty"` // if the answer is for that instead of the RP ID
 }
 
-// request returns fresh client data as a browser makes it, and what is in it.
-func (r *relyingParty) request(kind string) (clientDataJSON []byte, asked request) {
-	challenge := make([]byte, 32)
-	rand.Read(challenge)
-	return webauthn.ClientData{Type: kind, Challenge: challenge, Origin: r.origin}.JSON(),
-		request{Challenge: challenge, RPID: r.id, Origin: r.origin, UserVerification: r.userVerification}
+// ofCreation and ofSignIn are what was asked for, as the client has sent it.
+func ofCreation(c *webauthn.Creation) request {
+	return request{Challenge: c.Challenge, RPID: c.RPID, Origin: c.Origin, UserVerification: userVerification(c.UserVerification())}
+}
+
+func ofSignIn(r *webauthn.Request) request {
+	return request{Challenge: r.Challenge, RPID: r.RPID, Origin: r.Origin, UserVerification: userVerification(r.UserVerification())}
 }
 
 // expected is what the checks compare with.

@@ -106,10 +106,10 @@ func loadRegistrations(paths []string) (all []*webauthn.RegistrationResponse, er
 	return all, nil
 }
 
-// descriptors name the credentials of registrations for the key.
-func descriptors(registrations []*webauthn.RegistrationResponse) (list []ctap2.Descriptor) {
+// listOf names the credentials of registrations.
+func listOf(registrations []*webauthn.RegistrationResponse) (list webauthn.CredentialList) {
 	for _, r := range registrations {
-		list = append(list, ctap2.Descriptor{ID: r.RawID, Type: ctap2.PublicKeyType})
+		list = append(list, webauthn.CredentialDescriptor{Type: ctap2.PublicKeyType, ID: r.RawID, Transports: r.Response.Transports})
 	}
 	return list
 }

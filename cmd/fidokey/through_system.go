@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -68,7 +70,7 @@ const systemTimeout = 2 * time.Minute
 // systemFlags are those that have a meaning for the system, or none for any key.
 var systemFlags = []string{
 	systemFlag, "json", "events", "timeout", "dry-run",
-	"rp", "origin", "user-verification", "credential", "explain",
+	"rp", "origin", "user-verification", "credential", "explain", "options", "preset", "related-origins", "insecure-localhost", "yes",
 	"user", "display-name", "user-id", "algorithm", "discoverable", "no-discoverable", "exclude", "attestation", "cred-protect", "enforce",
 	"allow", "response", "pick", "first",
 }
@@ -124,12 +126,19 @@ var systemVerification = map[client.UserVerification]uint32{
 }
 
 func (e *env) registerThroughSystem(cmd *cobra.Command, o *registerOptions) error {
-	if o.attestation == attestationEnterprise {
+	c := o.creations[0]
+	switch {
+	case c.Attestation == webauthn.AttestationEnterprise:
 		return usageError{errors.New("--attestation enterprise does not go through Windows: run the command as an administrator")}
+	case o.batch.wanted:
+		return usageError{errors.New("several registrations do not go through Windows: run the command as an administrator")}
 	}
-	return e.throughSystem(cmd, fmt.Sprintf("register %s at %s", o.user, o.rp.id), "authenticatorMakeCredential", []string{"hmac-secret"}, func(p platform) (report, error) {
-		clientDataJSON, asked := o.rp.request(webauthn.TypeCreate)
-		made, err := p.MakeCredential(cmd.Context(), o.systemRegistration(e, clientDataJSON))
+	return e.throughSystem(cmd, fmt.Sprintf("register %s at %s", c.User.Name, c.RPID), "authenticatorMakeCredential", []string{"hmac-secret"}, func(p platform) (report, error) {
+		request, err := systemRegistration(e, c)
+		if err != nil {
+			return nil, err
+		}
+		made, err := p.MakeCredential(cmd.Context(), request)
 		if err != nil {
 			return nil, err
 		}
@@ -146,46 +155,64 @@ func (e *env) registerThroughSystem(cmd *cobra.Command, o *registerOptions) erro
 		}
 		registered := &client.Registered{
 			MakeCredentialResponse: answer, Data: data,
-			Extensions: client.RegistrationOutputs{Others: data.Extensions},
+			Extensions: client.RegistrationOutputs{Others: data.Extensions, NotSent: notForSystem(c.Extensions, "credentialProtectionPolicy", "enforceCredentialProtectionPolicy", "hmacCreateSecret")},
 		}
 		// Nobody says what the key's AAGUID should be.
-		return e.registered(o, asked, clientDataJSON, registered, made.Transports, data.Credential.AAGUID)
+		r, err := judgeRegistration(c, registered, made.Transports, data.Credential.AAGUID)
+		if err != nil {
+			return nil, err
+		}
+		return r, e.registered(o, r)
 	})
 }
 
-func (o *registerOptions) systemRegistration(e *env, clientDataJSON []byte) *winwebauthn.Registration {
+// notForSystem names the extensions of a server's options that do not go through
+// the system. Those of flags are refused before.
+func notForSystem(asked webauthn.ExtensionInputs, sent ...string) (names []string) {
+	var members map[string]json.RawMessage
+	if text, err := json.Marshal(asked); err == nil && json.Unmarshal(text, &members) == nil {
+		names = without(slices.Sorted(maps.Keys(members)), sent...)
+	}
+	return names
+}
+
+func systemRegistration(e *env, c *webauthn.Creation) (*winwebauthn.Registration, error) {
+	asked, err := c.Registration(&ctap2.GetInfoResponse{}) // nobody tells what the key can do
+	if err != nil {
+		return nil, err
+	}
 	r := &winwebauthn.Registration{
-		ClientDataJSON: clientDataJSON,
-		RPID:           o.rp.id, RPName: o.rp.id,
-		UserID: o.parsedUserID, User: o.user, DisplayName: o.displayName,
-		RequireResident: o.discoverable == "required", PreferResident: o.discoverable == "preferred",
-		UserVerification: systemVerification[client.UserVerification(o.rp.userVerification)],
+		ClientDataJSON: c.ClientDataJSON,
+		RPID:           c.RPID, RPName: c.RP.Name,
+		UserID: c.User.ID, User: c.User.Name, DisplayName: c.User.DisplayName,
+		RequireResident: asked.Discoverable, PreferResident: residentKey(c) == "preferred",
+		UserVerification: systemVerification[c.UserVerification()],
 		Attestation:      winwebauthn.AttestationDirect,
 		Timeout:          e.global.timeout,
-		HMACSecret:       o.extensions.HMACSecret,
-		CredProtect:      uint32(o.extensions.CredProtect), EnforceCredProtect: o.extensions.EnforceCredProtect,
+		HMACSecret:       asked.Extensions.HMACSecret,
+		CredProtect:      uint32(asked.Extensions.CredProtect), EnforceCredProtect: asked.Extensions.EnforceCredProtect,
 	}
-	if o.attestation == attestationNone {
+	if c.Attestation == webauthn.AttestationNone || c.Attestation == "" {
 		r.Attestation = winwebauthn.AttestationNone
 	}
-	for _, p := range o.parameters {
-		r.Algorithms = append(r.Algorithms, int32(p.Algorithm))
+	for _, algorithm := range c.Algorithms() {
+		r.Algorithms = append(r.Algorithms, int32(algorithm))
 	}
-	for _, d := range o.excluded {
+	for _, d := range asked.Exclude {
 		r.Exclude = append(r.Exclude, d.ID)
 	}
-	return r
+	return r, nil
 }
 
 func (e *env) authenticateThroughSystem(cmd *cobra.Command, o *authenticateOptions) error {
-	return e.throughSystem(cmd, "sign in at "+o.rp.id, "authenticatorGetAssertion", nil, func(p platform) (report, error) {
-		clientDataJSON, asked := o.rp.request(webauthn.TypeGet)
+	asked := o.request.Assertion()
+	return e.throughSystem(cmd, "sign in at "+asked.RPID, "authenticatorGetAssertion", nil, func(p platform) (report, error) {
 		a := &winwebauthn.Assertion{
-			ClientDataJSON: clientDataJSON, RPID: o.rp.id,
-			UserVerification: systemVerification[client.UserVerification(o.rp.userVerification)],
+			ClientDataJSON: o.request.ClientDataJSON, RPID: asked.RPID,
+			UserVerification: systemVerification[asked.UserVerification],
 			Timeout:          e.global.timeout,
 		}
-		for _, d := range descriptors(o.registrations) {
+		for _, d := range asked.Allow {
 			a.Allow = append(a.Allow, d.ID)
 		}
 		signed, err := p.GetAssertion(cmd.Context(), a)
@@ -196,7 +223,8 @@ func (e *env) authenticateThroughSystem(cmd *cobra.Command, o *authenticateOptio
 		if err != nil {
 			return nil, err
 		}
-		return e.authenticated(cmd.Context(), o, asked, clientDataJSON, []*client.Asserted{asserted})
+		asserted.Extensions.NotSent = notForSystem(o.request.Extensions)
+		return e.authenticated(cmd.Context(), o, []*client.Asserted{asserted})
 	})
 }
 

@@ -126,7 +126,7 @@ func runVerify(e *env, o *verifyOptions, file string) error {
 	if err := o.readOptions(e, saved.assertions != nil); err != nil {
 		return err
 	}
-	r := &verifyReport{Type: "registration", Assumed: []string{}, explanation: explanation{all: true}}
+	r := &verifyReport{Type: "registration", Assumed: []string{}}
 	if saved.assertions != nil {
 		r.Type = "assertion"
 		err = o.assertion(r, saved)
@@ -136,6 +136,7 @@ func runVerify(e *env, o *verifyOptions, file string) error {
 	if err != nil {
 		return err
 	}
+	r.all = true
 	failed := r.Checks.failed(r.Type)
 	r.Verified = failed == nil
 	return errors.Join(e.say(nil, r), failed)
@@ -167,7 +168,7 @@ func (o *verifyOptions) ofRegistration(e *env, r *verifyReport, saved *savedResp
 	}
 	expected.AAGUID = credential.AAGUID
 	r.Assumed = append(r.Assumed, "AAGUID")
-	r.explanation = explainRegistration(saved.registration, expected, true)
+	r.explanation = explainRegistration(saved.registration, expected)
 	return nil
 }
 
