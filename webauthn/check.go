@@ -49,6 +49,22 @@ func (c Check) Outcome() Outcome {
 	return Passed
 }
 
+// MarshalJSON returns an object with the outcome, and with passed for whoever wants
+// to know only whether something is wrong.
+func (c Check) MarshalJSON() ([]byte, error) {
+	v := struct {
+		Name    string  `json:"name"`
+		Outcome Outcome `json:"outcome"`
+		Passed  bool    `json:"passed"`
+		Detail  string  `json:"detail,omitempty"`
+		Error   string  `json:"error,omitempty"`
+	}{c.Name, c.Outcome(), c.Err == nil, c.Detail, ""}
+	if c.Err != nil {
+		v.Error = c.Err.Error()
+	}
+	return json.Marshal(v)
+}
+
 // The names of the checks, in the order in which they are made. CheckEncoding
 // stands alone: of what cannot be read nothing else can be said.
 const (
@@ -84,6 +100,7 @@ const (
 
 	// Of authentications.
 	CheckRegistered = "saved registration"
+	CheckUserHandle = "user handle"
 	CheckSignature  = "signature"
 	CheckCounter    = "signature counter"
 
@@ -125,8 +142,11 @@ type Expected struct {
 	// At is the time at which certificates must be valid; zero: now.
 	At time.Time
 
-	// For authentications: the registration that the credential comes from.
+	// For authentications: the registration that the credential comes from, the user
+	// that has it, and the counter of the last assertion. nil and zero: not known.
 	Registration *RegistrationResponse
+	UserHandle   []byte
+	SignCount    uint32
 }
 
 func (e Expected) at() time.Time {
@@ -197,6 +217,7 @@ func CheckAuthentication(r *AuthenticationResponse, want Expected) []Check {
 	j := &judge{want: want}
 	j.clientData(parsed.Response.CollectedClientData, protocol.AssertCeremony)
 	j.authenticatorData(data)
+	j.userHandle(r.Response.UserHandle)
 	if want.Registration == nil {
 		const why = "there is no registration to compare with"
 		for _, name := range []string{CheckCredentialID, CheckSignature, CheckCounter, CheckLibrary} {
@@ -214,7 +235,7 @@ func CheckAuthentication(r *AuthenticationResponse, want Expected) []Check {
 	if registered.Flags&ctap2.FlagBE != data.Flags&ctap2.FlagBE {
 		j.replace(CheckBackup, errors.New("flag BE is not as it was at registration"))
 	}
-	j.counter(data.SignCount, registered.SignCount)
+	j.counter(data.SignCount, max(registered.SignCount, want.SignCount))
 	j.hold(CheckLibrary, judgeAssertionByLibrary(parsed, credential, want), "agrees")
 	return j.checks
 }
@@ -326,12 +347,25 @@ func (j *judge) signature(name string, key cose.Key, message, sig []byte) {
 	}
 }
 
+// userHandle compares it with the user's. Only a key that chose the credential itself
+// has to give one.
+func (j *judge) userHandle(got []byte) {
+	switch {
+	case len(got) == 0:
+		j.skip(CheckUserHandle, "the key gave none")
+	case j.want.UserHandle == nil:
+		j.skip(CheckUserHandle, "%d bytes; the user's is not known here", len(got))
+	default:
+		j.hold(CheckUserHandle, failIf(!bytes.Equal(got, j.want.UserHandle), "is another user's"), "%d bytes", len(got))
+	}
+}
+
 func (j *judge) counter(now, before uint32) {
 	if now == 0 && before == 0 {
 		j.skip(CheckCounter, "the key does not count")
 		return
 	}
-	j.hold(CheckCounter, failIf(now <= before, "did not rise: the key may have been copied"), "%d, at registration %d", now, before)
+	j.hold(CheckCounter, failIf(now <= before, "did not rise: the key may have been copied"), "%d, before %d", now, before)
 }
 
 func failIf(bad bool, why string) error {

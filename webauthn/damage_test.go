@@ -17,8 +17,8 @@ import (
 )
 
 // ourOwn are what go-webauthn leaves to others: it compares with no getInfo, looks
-// at neither backup flags nor counters. own are more of them.
-var ourOwn = []string{webauthn.CheckAAGUID, webauthn.CheckBackup, webauthn.CheckCounter}
+// at neither backup flags, counters nor user handles. own are more of them.
+var ourOwn = []string{webauthn.CheckAAGUID, webauthn.CheckBackup, webauthn.CheckCounter, webauthn.CheckUserHandle}
 
 // agree holds the explanation and the library's verdict together: what the library
 // refuses has a reason with a name, and what fails by a name that the library looks

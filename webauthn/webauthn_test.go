@@ -184,6 +184,11 @@ func TestCheckAuthentication(t *testing.T) {
 		{"signature damaged", func(a *ctap2.GetAssertionResponse, _ *webauthn.Expected) { a.Signature[len(a.Signature)-1] ^= 1 }, "signature"},
 		{"another origin", func(_ *ctap2.GetAssertionResponse, want *webauthn.Expected) { want.Origin = "https://example.org" }, "origin"},
 		{"eligible for backup all at once", func(a *ctap2.GetAssertionResponse, _ *webauthn.Expected) { a.AuthData[32] |= 8 }, "backup flags"},
+		{"another user", func(a *ctap2.GetAssertionResponse, want *webauthn.Expected) {
+			a.User = &ctap2.User{ID: []byte{1}}
+			want.UserHandle = []byte{2}
+		}, "user handle"},
+		{"counter of another time", func(_ *ctap2.GetAssertionResponse, want *webauthn.Expected) { want.SignCount = 2 }, "signature counter"},
 		{"authenticator data cut off", func(a *ctap2.GetAssertionResponse, _ *webauthn.Expected) { a.AuthData = a.AuthData[:36] }, "encoding"},
 		{"a registration that is none", func(_ *ctap2.GetAssertionResponse, want *webauthn.Expected) {
 			want.Registration = new(webauthn.RegistrationResponse)

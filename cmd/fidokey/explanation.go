@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -89,25 +88,6 @@ func (x *explanation) printAttestation(w *printer) {
 
 // judgement is what a relying party has checked.
 type judgement []webauthn.Check
-
-// MarshalJSON returns an array of objects.
-func (c judgement) MarshalJSON() ([]byte, error) {
-	type entry struct {
-		Name    string           `json:"name"`
-		Outcome webauthn.Outcome `json:"outcome"`
-		Passed  bool             `json:"passed"` // nothing is wrong
-		Detail  string           `json:"detail,omitempty"`
-		Error   string           `json:"error,omitempty"` // why it does not hold
-	}
-	list := make([]entry, len(c))
-	for i, check := range c {
-		list[i] = entry{Name: check.Name, Outcome: check.Outcome(), Passed: check.Err == nil, Detail: check.Detail}
-		if check.Err != nil {
-			list[i].Error = check.Err.Error()
-		}
-	}
-	return json.Marshal(list)
-}
 
 // summary counts the checks.
 func (c judgement) summary(all bool) string {

@@ -5,7 +5,6 @@ import (
 	"crypto"
 	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -310,9 +309,5 @@ func (r *readiness) print(door string, address net.Addr) {
 	if address != nil {
 		report.Address = address.String()
 	}
-	if r.global.json {
-		json.NewEncoder(r.stdout).Encode(answer{Fidokey: schemaVersion, Command: r.command, keyAnswer: keyAnswer{Result: report}})
-		return
-	}
-	r.env.print(report)
+	r.tellLine(report)
 }
