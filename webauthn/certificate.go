@@ -58,11 +58,11 @@ func (j *judge) certificate(a *attested) {
 func checkSubject(s pkix.Name) error {
 	switch {
 	case len(s.Country) != 1 || len(s.Country[0]) != 2:
-		return errors.New("C must be a country of two letters")
+		return errors.New("the country, C, must be one of two letters")
 	case strings.Join(s.Organization, "") == "":
-		return errors.New("O, the vendor, is missing")
+		return errors.New("the vendor, O, is missing")
 	case s.CommonName == "":
-		return errors.New("CN is missing")
+		return errors.New("the name, CN, is missing")
 	}
 	return nil
 }
