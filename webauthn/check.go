@@ -3,25 +3,110 @@ package webauthn
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
 
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
-	"github.com/fidokey/fidokey/internal/ctapcbor"
+	"github.com/fidokey/fidokey/metadata"
 )
 
 // A Check is one thing that a relying party looks at.
 type Check struct {
-	Name   string
-	Detail string // what was found
-	Err    error  // why it does not hold; nil: it holds
+	Name          string // one of the constants
+	Detail        string // what was found, or why there is nothing to check
+	Err           error  // why it does not hold; nil: it holds
+	NotApplicable bool   // there is nothing to check here
 }
+
+// Outcome is how a check ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Passed        Outcome = "pass"
+	NotHeld       Outcome = "fail"
+	NotApplicable Outcome = "not applicable"
+)
+
+// Outcome returns how the check ended.
+func (c Check) Outcome() Outcome {
+	switch {
+	case c.Err != nil:
+		return NotHeld
+	case c.NotApplicable:
+		return NotApplicable
+	}
+	return Passed
+}
+
+// MarshalJSON returns an object with the outcome, and with passed for whoever wants
+// to know only whether something is wrong.
+func (c Check) MarshalJSON() ([]byte, error) {
+	v := struct {
+		Name    string  `json:"name"`
+		Outcome Outcome `json:"outcome"`
+		Passed  bool    `json:"passed"`
+		Detail  string  `json:"detail,omitempty"`
+		Error   string  `json:"error,omitempty"`
+	}{c.Name, c.Outcome(), c.Err == nil, c.Detail, ""}
+	if c.Err != nil {
+		v.Error = c.Err.Error()
+	}
+	return json.Marshal(v)
+}
+
+// The names of the checks, in the order in which they are made. CheckEncoding
+// stands alone: of what cannot be read nothing else can be said.
+const (
+	CheckEncoding     = "encoding"
+	CheckType         = "type"
+	CheckChallenge    = "challenge"
+	CheckOrigin       = "origin"
+	CheckCrossOrigin  = "cross origin"
+	CheckRPIDHash     = "RP ID hash"
+	CheckUserPresent  = "user present"
+	CheckUserVerified = "user verified"
+	CheckBackup       = "backup flags"
+	CheckExtensions   = "extensions"
+	CheckCredentialID = "credential ID"
+
+	// Of registrations.
+	CheckAlgorithm            = "algorithm"
+	CheckAAGUID               = "AAGUID"
+	CheckFormat               = "format"
+	CheckAttestationSignature = "attestation signature"
+	CheckAttestedKey          = "attested key"
+	CheckAttestedData         = "attested data"
+	CheckCertificateVersion   = "certificate version"
+	CheckCertificateSubject   = "certificate subject"
+	CheckCertificateUnit      = "OU=Authenticator Attestation"
+	CheckCertificateAAGUID    = "AAGUID extension"
+	CheckBasicConstraints     = "basic constraints"
+	CheckValidity             = "validity dates"
+	CheckChain                = "chain"
+	CheckMetadata             = "metadata entry"
+	CheckAttestationType      = "attestation type"
+	CheckStatus               = "status reports"
+
+	// Of authentications.
+	CheckRegistered = "saved registration"
+	CheckUserHandle = "user handle"
+	CheckSignature  = "signature"
+	CheckCounter    = "signature counter"
+
+	// CheckLibrary is the verdict of github.com/go-webauthn/webauthn on the whole.
+	CheckLibrary = "go-webauthn"
+)
 
 // Failed returns the errors of the checks that do not hold, or nil.
 func Failed(checks []Check) error {
@@ -40,83 +125,128 @@ type Expected struct {
 	Origin       string
 	RPID         string
 	UserVerified bool // user verification was required
+	// TopOrigins are the pages that may have the relying party's in a frame; nil:
+	// none may. CrossOrigin lets it be in one that does not say of whom.
+	TopOrigins  []string
+	CrossOrigin bool
 
 	// For registrations:
 	Algorithms []cose.Algorithm
-	AAGUID     ctap2.AAGUID // from getInfo
+	AAGUID     ctap2.AAGUID // from getInfo; zero: not known
+	// Roots are trusted besides those of the metadata.
+	Roots []*x509.Certificate
+	// Metadata returns the entry of a model, or nil if there is none; id is an
+	// AAGUID, or the identifier of the key of a certificate. Index.Entry of package
+	// metadata is one; nil: there is no metadata.
+	Metadata func(id string) (*metadata.Entry, error)
+	// At is the time at which certificates must be valid; zero: now.
+	At time.Time
 
-	// For authentications: the registration that the credential comes from.
+	// For authentications: the registration that the credential comes from, the user
+	// that has it, and the counter of the last assertion. nil and zero: not known.
 	Registration *RegistrationResponse
+	UserHandle   []byte
+	SignCount    uint32
 }
 
-// CheckRegistration judges a registration (WebAuthn Level 3, section 7.1). The
-// signature of the attestation statement is checked, not who stands behind it.
-func CheckRegistration(r *RegistrationResponse, want Expected) []Check {
-	parsed, err := parse(r, protocol.ParseCredentialCreationResponseBytes)
-	if err != nil {
-		return []Check{{Name: "encoding", Err: err}}
+func (e Expected) at() time.Time {
+	if e.At.IsZero() {
+		return time.Now()
 	}
+	return e.At
+}
+
+// A judge collects checks.
+type judge struct {
+	want   Expected
+	checks []Check
+}
+
+// hold adds a check that holds if err is nil.
+func (j *judge) hold(name string, err error, found string, args ...any) {
+	j.checks = append(j.checks, Check{Name: name, Detail: fmt.Sprintf(found, args...), Err: err})
+}
+
+// skip adds a check for which there is nothing.
+func (j *judge) skip(name, why string, args ...any) {
+	j.checks = append(j.checks, Check{Name: name, Detail: fmt.Sprintf(why, args...), NotApplicable: true})
+}
+
+// CheckRegistration judges a registration (WebAuthn Level 3, section 7.1).
+func CheckRegistration(r *RegistrationResponse, want Expected) []Check {
+	checks, _ := judgeRegistration(r, want)
+	return checks
+}
+
+func judgeRegistration(r *RegistrationResponse, want Expected) ([]Check, *Attestation) {
 	credential, data, err := r.Credential()
 	if err != nil {
-		return []Check{{Name: "encoding", Err: err}}
+		return []Check{{Name: CheckEncoding, Err: err}}, nil
 	}
-	checks := []Check{
-		checkClientData(parsed.Response.CollectedClientData, protocol.CreateCeremony, want),
-		checkRPIDHash(data, want),
-		checkUserPresent(data),
-		checkUserVerified(data, want),
-		{
-			Name:   "credential ID",
-			Detail: fmt.Sprintf("%d bytes", len(credential.ID)),
-			Err:    failIf(!bytes.Equal(r.RawID, credential.ID) || !bytes.Equal(r.ID, credential.ID), "id and rawId differ from the one that the key signed"),
-		},
-		{
-			Name:   "algorithm",
-			Detail: credential.PublicKey.Algorithm.String(),
-			Err:    failIf(!slices.Contains(want.Algorithms, credential.PublicKey.Algorithm), "was not asked for"),
-		},
-		checkAAGUID(credential.AAGUID, want.AAGUID),
+	parsed, err := parse(r, protocol.ParseCredentialCreationResponseBytes)
+	if err != nil {
+		return []Check{{Name: CheckEncoding, Err: err}}, nil
 	}
-	return append(checks, checkAttestation(parsed, r.Response.ClientDataJSON))
+	j := &judge{want: want}
+	j.clientData(parsed.Response.CollectedClientData, protocol.CreateCeremony)
+	j.authenticatorData(data)
+	j.hold(CheckCredentialID, failIf(!bytes.Equal(r.RawID, credential.ID) || !bytes.Equal(r.ID, credential.ID), "id and rawId differ from the one that the key signed"),
+		"%d bytes", len(credential.ID))
+	j.hold(CheckAlgorithm, failIf(!slices.Contains(want.Algorithms, credential.PublicKey.Algorithm), "was not asked for"),
+		"%v", credential.PublicKey.Algorithm)
+	j.aaguid(credential.AAGUID)
+	a := newAttested(r, parsed, credential, data, want)
+	verdict := judgeByLibrary(parsed, a, want)
+	j.attestation(a, verdict)
+	j.library(verdict, a)
+	return j.checks, a.describe()
 }
 
 // CheckAuthentication judges an assertion (WebAuthn Level 3, section 7.2) with
-// the public key of the registration in want.
+// the public key of the registration in want. Without one nothing can be said of
+// its signature.
 func CheckAuthentication(r *AuthenticationResponse, want Expected) []Check {
-	parsed, err := parse(r, protocol.ParseCredentialRequestResponseBytes)
-	if err != nil {
-		return []Check{{Name: "encoding", Err: err}}
-	}
 	data, err := ctap2.ParseAuthenticatorData(r.Response.AuthenticatorData)
 	if err != nil {
-		return []Check{{Name: "encoding", Err: err}}
+		return []Check{{Name: CheckEncoding, Err: err}}
 	}
-	checks := []Check{
-		checkClientData(parsed.Response.CollectedClientData, protocol.AssertCeremony, want),
-		checkRPIDHash(data, want),
-		checkUserPresent(data),
-		checkUserVerified(data, want),
+	parsed, err := parse(r, protocol.ParseCredentialRequestResponseBytes)
+	if err != nil {
+		return []Check{{Name: CheckEncoding, Err: err}}
 	}
+	j := &judge{want: want}
+	j.clientData(parsed.Response.CollectedClientData, protocol.AssertCeremony)
+	j.authenticatorData(data)
+	j.userHandle(r.Response.UserHandle)
 	if want.Registration == nil {
-		return checks
+		const why = "there is no registration to compare with"
+		for _, name := range []string{CheckCredentialID, CheckSignature, CheckCounter, CheckLibrary} {
+			j.skip(name, why)
+		}
+		return j.checks
 	}
 	credential, registered, err := want.Registration.Credential()
 	if err != nil {
-		return append(checks, Check{Name: "saved registration", Err: err})
+		j.hold(CheckRegistered, err, "")
+		return j.checks
 	}
-	checks = append(checks, Check{
-		Name:   "credential ID",
-		Detail: fmt.Sprintf("%d bytes", len(r.RawID)),
-		Err:    failIf(!bytes.Equal(r.RawID, credential.ID), "is not the one that was registered"),
-	})
-	if data.SignCount != 0 || registered.SignCount != 0 {
-		checks = append(checks, Check{
-			Name:   "signature counter",
-			Detail: fmt.Sprintf("%d, at registration %d", data.SignCount, registered.SignCount),
-			Err:    failIf(data.SignCount <= registered.SignCount, "did not rise: the key may have been copied"),
-		})
+	j.hold(CheckCredentialID, failIf(!bytes.Equal(r.RawID, credential.ID), "is not the one that was registered"), "%d bytes", len(r.RawID))
+	j.signature(CheckSignature, credential.PublicKey, append(slices.Clone(r.Response.AuthenticatorData), Hash(r.Response.ClientDataJSON)...), r.Response.Signature)
+	if registered.Flags&ctap2.FlagBE != data.Flags&ctap2.FlagBE {
+		j.replace(CheckBackup, errors.New("flag BE is not as it was at registration"))
 	}
-	return append(checks, checkSignature(parsed, credential, want))
+	j.counter(data.SignCount, max(registered.SignCount, want.SignCount))
+	j.hold(CheckLibrary, judgeAssertionByLibrary(parsed, credential, want), "agrees")
+	return j.checks
+}
+
+// replace makes a check that held fail.
+func (j *judge) replace(name string, err error) {
+	for i, c := range j.checks {
+		if c.Name == name && c.Err == nil {
+			j.checks[i].Err = err
+		}
+	}
 }
 
 // parse hands a response over to the library, as the JSON that goes to a relying
@@ -131,74 +261,111 @@ func parse[T any](response any, read func([]byte) (T, error)) (T, error) {
 	return parsed, explain(err)
 }
 
-func checkClientData(c protocol.CollectedClientData, ceremony protocol.CeremonyType, want Expected) Check {
-	challenge := base64.RawURLEncoding.EncodeToString(want.Challenge)
-	err := c.Verify(challenge, ceremony, []string{want.Origin}, nil, nil, protocol.TopOriginDefaultVerificationMode, false)
-	return Check{Name: "client data", Detail: c.Origin, Err: explain(err)}
+// clientData judges what the browser vouches for.
+func (j *judge) clientData(c protocol.CollectedClientData, ceremony protocol.CeremonyType) {
+	j.hold(CheckType, failIf(c.Type != ceremony, fmt.Sprintf("must be %s", ceremony)), "%s", c.Type)
+	challenge := base64.RawURLEncoding.EncodeToString(j.want.Challenge)
+	j.hold(CheckChallenge, failIf(c.Challenge != challenge, "is not the one that was sent: the answer is to another request"),
+		"%d bytes", len(j.want.Challenge))
+	j.hold(CheckOrigin, failIf(!protocol.IsOriginInHaystack(c.Origin, []string{j.want.Origin}), "must be "+j.want.Origin), "%s", c.Origin)
+	j.crossOrigin(c)
 }
 
-func checkRPIDHash(data *ctap2.AuthenticatorData, want Expected) Check {
-	return Check{
-		Name:   "RP ID hash",
-		Detail: want.RPID,
-		Err:    failIf(data.RPIDHash != sha256.Sum256([]byte(want.RPID)), "is the hash of another RP ID"),
-	}
-}
-
-func checkUserPresent(data *ctap2.AuthenticatorData) Check {
-	return Check{Name: "user present", Detail: "flag UP", Err: failIf(data.Flags&ctap2.FlagUP == 0, "flag UP is not set")}
-}
-
-func checkUserVerified(data *ctap2.AuthenticatorData, want Expected) Check {
-	c := Check{Name: "user verified", Detail: "flag UV"}
-	if data.Flags&ctap2.FlagUV == 0 {
-		c.Detail = "no, and not required"
-		c.Err = failIf(want.UserVerified, "flag UV is not set")
-	}
-	return c
-}
-
-// checkAAGUID compares with getInfo. Keys may leave the AAGUID out, with zeroes,
-// where nothing attests it.
-func checkAAGUID(got, want ctap2.AAGUID) Check {
-	c := Check{Name: "AAGUID", Detail: got.String()}
-	if got == (ctap2.AAGUID{}) {
-		c.Detail = "all zero: the key does not name its model here"
-		return c
-	}
-	c.Err = failIf(got != want, fmt.Sprintf("getInfo says %v", want))
-	return c
-}
-
-func checkAttestation(parsed *protocol.ParsedCredentialCreationData, clientDataJSON []byte) Check {
-	object := &parsed.Response.AttestationObject
-	err := object.VerifyAttestation(Hash(clientDataJSON), nil, protocol.AttestationPolicy{}, protocol.SignaturePolicy{})
-	c := Check{Name: "attestation", Detail: object.Format, Err: explain(err)}
-	if err != nil {
-		return c
-	}
+func (j *judge) crossOrigin(c protocol.CollectedClientData) {
 	switch {
-	case object.Format == string(protocol.AttestationFormatNone):
-		c.Detail = "none: nothing says which model this is"
-	case object.AttStatement["x5c"] == nil:
-		c.Detail += ", signed with the credential's own key (self attestation): nothing proves the model"
+	case !c.CrossOrigin && c.TopOrigin != "":
+		j.hold(CheckCrossOrigin, errors.New("topOrigin without crossOrigin"), "topOrigin %s", c.TopOrigin)
+	case !c.CrossOrigin:
+		j.hold(CheckCrossOrigin, nil, "the page was not in a frame of another origin")
+	case !j.want.mayCross():
+		j.hold(CheckCrossOrigin, errors.New("that was not allowed"), "the page was in a frame of another origin")
+	case c.TopOrigin != "":
+		j.hold(CheckCrossOrigin, failIf(!protocol.IsOriginInHaystack(c.TopOrigin, j.want.TopOrigins), "that origin was not allowed"),
+			"the page was in a frame of %s", c.TopOrigin)
 	default:
-		c.Detail += ", signed with the maker's key; the certificate chain is not judged"
+		j.hold(CheckCrossOrigin, nil, "the page was in a frame of another origin, which was allowed")
 	}
-	return c
 }
 
-func checkSignature(parsed *protocol.ParsedCredentialAssertionData, credential *ctap2.AttestedCredential, want Expected) Check {
-	c := Check{Name: "signature", Detail: credential.PublicKey.Algorithm.String()}
-	publicKey, err := ctapcbor.Marshal(credential.PublicKey)
-	if err != nil {
-		c.Err = err
-		return c
+func (e Expected) mayCross() bool { return e.CrossOrigin || len(e.TopOrigins) > 0 }
+
+// authenticatorData judges what the key says of itself in both ceremonies.
+func (j *judge) authenticatorData(data *ctap2.AuthenticatorData) {
+	j.hold(CheckRPIDHash, failIf(data.RPIDHash != sha256.Sum256([]byte(j.want.RPID)), "is the hash of another RP ID"), "%s", j.want.RPID)
+	j.hold(CheckUserPresent, failIf(data.Flags&ctap2.FlagUP == 0, "flag UP is not set"), "flag UP")
+	if data.Flags&ctap2.FlagUV != 0 {
+		j.hold(CheckUserVerified, nil, "flag UV")
+	} else {
+		j.hold(CheckUserVerified, failIf(j.want.UserVerified, "flag UV is not set"), "no, and not required")
 	}
-	challenge := base64.RawURLEncoding.EncodeToString(want.Challenge)
-	c.Err = explain(parsed.Verify(challenge, want.RPID, "", []string{want.Origin}, nil, nil,
-		protocol.TopOriginDefaultVerificationMode, false, want.UserVerified, true, publicKey, protocol.SignaturePolicy{}))
-	return c
+	j.backup(data.Flags)
+	if len(data.Extensions) == 0 {
+		j.skip(CheckExtensions, "the key answered to none")
+		return
+	}
+	j.hold(CheckExtensions, nil, "the key answered to %s", strings.Join(slices.Sorted(maps.Keys(data.Extensions)), ", "))
+}
+
+func (j *judge) backup(flags ctap2.Flags) {
+	switch eligible, backedUp := flags&ctap2.FlagBE != 0, flags&ctap2.FlagBS != 0; {
+	case backedUp && !eligible:
+		j.hold(CheckBackup, errors.New("backed up (BS), though the credential may not be (BE)"), "BS without BE")
+	case backedUp:
+		j.hold(CheckBackup, nil, "BE and BS: the credential is synchronized or backed up")
+	case eligible:
+		j.hold(CheckBackup, nil, "BE: the credential may leave the device, and has not")
+	default:
+		j.hold(CheckBackup, nil, "neither BE nor BS: the credential is bound to the device")
+	}
+}
+
+// aaguid compares with getInfo. Keys may leave the AAGUID out, with zeroes, where
+// nothing attests it.
+func (j *judge) aaguid(got ctap2.AAGUID) {
+	var none ctap2.AAGUID
+	switch {
+	case got == none:
+		j.hold(CheckAAGUID, nil, "all zero: the key does not name its model here")
+	case j.want.AAGUID == none:
+		j.skip(CheckAAGUID, "%v; what getInfo says is not known here", got)
+	default:
+		j.hold(CheckAAGUID, failIf(got != j.want.AAGUID, fmt.Sprintf("getInfo says %v", j.want.AAGUID)), "%v", got)
+	}
+}
+
+// signature verifies one with a key. What package cose does not know is left to
+// the library.
+func (j *judge) signature(name string, key cose.Key, message, sig []byte) {
+	err := key.Verify(message, sig)
+	switch {
+	case errors.Is(err, cose.ErrUnsupportedKey):
+		j.skip(name, "%v is for go-webauthn to judge", key.Algorithm)
+	case err != nil:
+		j.hold(name, errors.New("does not verify: what was signed was changed, or signed with another key"), "%v", key.Algorithm)
+	default:
+		j.hold(name, nil, "%v", key.Algorithm)
+	}
+}
+
+// userHandle compares it with the user's. Only a key that chose the credential itself
+// has to give one.
+func (j *judge) userHandle(got []byte) {
+	switch {
+	case len(got) == 0:
+		j.skip(CheckUserHandle, "the key gave none")
+	case j.want.UserHandle == nil:
+		j.skip(CheckUserHandle, "%d bytes; the user's is not known here", len(got))
+	default:
+		j.hold(CheckUserHandle, failIf(!bytes.Equal(got, j.want.UserHandle), "is another user's"), "%d bytes", len(got))
+	}
+}
+
+func (j *judge) counter(now, before uint32) {
+	if now == 0 && before == 0 {
+		j.skip(CheckCounter, "the key does not count")
+		return
+	}
+	j.hold(CheckCounter, failIf(now <= before, "did not rise: the key may have been copied"), "%d, before %d", now, before)
 }
 
 func failIf(bad bool, why string) error {
@@ -206,13 +373,4 @@ func failIf(bad bool, why string) error {
 		return errors.New(why)
 	}
 	return nil
-}
-
-// explain brings out what the library keeps apart from its error text.
-func explain(err error) error {
-	var e *protocol.Error
-	if errors.As(err, &e) && e.DevInfo != "" {
-		return fmt.Errorf("%s: %s", e.Details, e.DevInfo)
-	}
-	return err
 }

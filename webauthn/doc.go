@@ -9,7 +9,8 @@
 // [ClientData] makes the client data that a browser makes; [NewRegistration] and
 // [NewAuthentication] put a key's answer into the JSON that relying parties
 // take; [CheckRegistration] and [CheckAuthentication] judge that JSON as a
-// relying party does. The verdict on signatures and attestation statements is
-// github.com/go-webauthn/webauthn's, a mind that shares nothing with our
-// encoder.
+// relying party does; [DescribeAttestation] says who stands behind it. Each check has
+// a name and an outcome. The last one is the verdict of github.com/go-webauthn/webauthn
+// on the whole, a mind that shares nothing with ours: what either of us refuses is
+// refused.
 package webauthn

@@ -4,59 +4,75 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/fidokey/fidokey/ctap2"
-	"github.com/fidokey/fidokey/internal/ctaptest"
 	"github.com/fidokey/fidokey/webauthn"
 )
 
-// FuzzRegistration reads a saved registration and judges it.
-func FuzzRegistration(f *testing.F) {
-	var none struct{ AttestationObject ctaptest.Hex }
-	ctaptest.Vectors(f, "attestation-none", &none)
-	seed, err := json.Marshal(webauthn.RegistrationResponse{Response: webauthn.AttestationResponse{
-		AttestationObject: webauthn.Base64URL(none.AttestationObject), ClientDataJSON: clientData(),
-	}})
-	if err != nil {
-		f.Fatal(err)
+// FuzzAttestation judges attestation objects of every format.
+func FuzzAttestation(f *testing.F) {
+	for _, k := range ours(f) {
+		f.Add([]byte(k.response.Response.AttestationObject), false)
 	}
-	f.Add(seed)
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var r webauthn.RegistrationResponse
-		if json.Unmarshal(text, &r) != nil {
-			return
+	registrations, _ := specification(f)
+	for _, k := range registrations {
+		f.Add([]byte(k.response.Response.AttestationObject), true)
+	}
+	known := ours(f)[0].want
+	f.Fuzz(func(t *testing.T, object []byte, rootless bool) {
+		want := known
+		if rootless {
+			want.Roots = nil
 		}
-		if credential, data, err := r.Credential(); err == nil && (credential == nil || data == nil) {
-			t.Error("neither a credential nor an error")
-		}
-		webauthn.CheckRegistration(&r, expected())
+		judge(t, response(object, clientData(), []byte("id")), want)
 	})
 }
 
-// FuzzOptions reads options of servers, and has a client look at them.
-func FuzzOptions(f *testing.F) {
-	for _, text := range serverOptions {
-		f.Add([]byte(text))
-	}
-	f.Add([]byte(`{"publicKey": {"challenge": "AAECAw", "rpId": "example.com", "allowCredentials": [{"type": "public-key", "id": "AAE1"}],
-		"extensions": {"prf": {"evalByCredential": {"AAE1": {"first": "AA", "second": ""}}}, "largeBlob": {"write": "AAAA"}}}}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		page := webauthn.Client{Origin: origin}
-		if o, err := webauthn.ParseCreationOptions(text); err == nil {
-			if c, err := page.NewCreation(t.Context(), o); err == nil {
-				c.Registration(&ctap2.GetInfoResponse{})
-			}
-			again, err := json.Marshal(o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := webauthn.ParseCreationOptions(again); err != nil {
-				t.Errorf("%s, written as\n%s: %v", text, again, err)
-			}
+// FuzzRegistration reads a saved registration and judges it.
+func FuzzRegistration(f *testing.F) {
+	for _, k := range ours(f) {
+		text, err := json.Marshal(k.response)
+		if err != nil {
+			f.Fatal(err)
 		}
-		if o, err := webauthn.ParseRequestOptions(text); err == nil {
-			if r, err := page.NewRequest(t.Context(), o); err == nil {
-				r.Assertion()
-			}
+		f.Add(text)
+	}
+	want := expected()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var r webauthn.RegistrationResponse
+		if json.Unmarshal(text, &r) == nil {
+			judge(t, &r, want)
+		}
+	})
+}
+
+// judge holds a judgement together: what cannot be read is not described, and what
+// go-webauthn refuses is refused.
+func judge(t *testing.T, r *webauthn.RegistrationResponse, want webauthn.Expected) {
+	credential, data, err := r.Credential()
+	if err == nil && (credential == nil || data == nil) {
+		t.Error("neither a credential nor an error")
+	}
+	checks, described := webauthn.CheckRegistration(r, want), webauthn.DescribeAttestation(r, want)
+	if unread := checks[0].Name == webauthn.CheckEncoding; unread != (described == nil) || unread && webauthn.Failed(checks) == nil {
+		t.Errorf("%v, described as %+v", checks, described)
+	}
+}
+
+// FuzzAuthentication reads a saved assertion and judges it.
+func FuzzAuthentication(f *testing.F) {
+	registrations, ceremonies := specification(f)
+	for _, k := range registrations {
+		text, err := json.Marshal(assertionOf(ceremonies[k.name], k))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	want := registrations[0].want
+	want.Registration = registrations[0].response
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var r webauthn.AuthenticationResponse
+		if json.Unmarshal(text, &r) == nil && len(webauthn.CheckAuthentication(&r, want)) == 0 {
+			t.Error("nothing was checked")
 		}
 	})
 }

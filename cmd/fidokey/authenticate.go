@@ -257,7 +257,7 @@ func (o *authenticateOptions) judge(asked request, a *client.Asserted) *assertio
 		}
 	}
 	signed := &assertionReport{
-		AuthenticationResponse: response, Checks: webauthn.CheckAuthentication(response, expected),
+		AuthenticationResponse: response, explanation: explanation{Checks: webauthn.CheckAuthentication(response, expected), all: o.rp.explain},
 		flags: a.Data.Flags, counter: a.Data.SignCount, outputs: outputs,
 	}
 	if allowed := a.Extensions.ThirdPartyPayment; allowed != nil {
@@ -310,9 +310,9 @@ type assertionsReport struct {
 // assertionReport is one account.
 type assertionReport struct {
 	*webauthn.AuthenticationResponse
-	UserName    string    `json:"userName,omitempty"`
-	DisplayName string    `json:"userDisplayName,omitempty"`
-	Checks      judgement `json:"checks"`
+	explanation
+	UserName    string `json:"userName,omitempty"`
+	DisplayName string `json:"userDisplayName,omitempty"`
 	// AuthenticatorExtensionResults are outputs of the key for which WebAuthn has
 	// no place.
 	AuthenticatorExtensionResults map[string]any `json:"authenticatorExtensionResults,omitempty"`
@@ -351,7 +351,7 @@ func (r *assertionsReport) printAccounts(w *printer) {
 	}
 	w.table([]string{"#", "user", "display name", "user handle", "credential id", "checks"}, rows)
 	for i, a := range r.Assertions {
-		if len(a.outputs.lines) > 0 || webauthn.Failed(a.Checks) != nil {
+		if a.all || len(a.outputs.lines) > 0 || webauthn.Failed(a.Checks) != nil {
 			w.printf("")
 			w.printf("Account %d:", i+1)
 			a.print(w)
@@ -370,7 +370,7 @@ func (a *assertionReport) print(w *printer) {
 	w.line("Flags", "%v", a.flags)
 	w.line("Signature counter", "%d", a.counter)
 	a.outputs.print(w)
-	a.Checks.print(w)
+	a.explanation.print(w)
 }
 
 // accountChoice are the flags that take one of several accounts.

@@ -12,6 +12,7 @@ import (
 	"github.com/fidokey/fidokey/internal/winwebauthn"
 	"github.com/fidokey/fidokey/metadata"
 	"github.com/fidokey/fidokey/pin"
+	"github.com/fidokey/fidokey/relyingparty"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/nfc"
@@ -173,6 +174,7 @@ var hints = []struct {
 	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
 	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
+	{relyingparty.ErrNotLoopback, exitUsage, "With something before it that speaks https, --allow-remote lets it; --rp and --origin then say its name."},
 	{fs.ErrPermission, exitPermission, ""},
 	{winwebauthn.NotAllowedError, exitNoTouch, "Windows was cancelled or waited in vain, or no key has a credential for this RP ID."},
 	{winwebauthn.InvalidStateError, exitRefused, "The key has a credential of this list already."},

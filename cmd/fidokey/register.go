@@ -378,7 +378,7 @@ func judgeRegistration(c *webauthn.Creation, made *client.Registered, transports
 	expected := asked.expected()
 	expected.Algorithms, expected.AAGUID = c.Algorithms(), aaguid
 	r := &registrationReport{
-		RegistrationResponse: response, Request: asked, Options: c.CreationOptions, Checks: webauthn.CheckRegistration(response, expected),
+		RegistrationResponse: response, Request: asked, Options: c.CreationOptions, explanation: explainRegistration(response, expected),
 		AuthenticatorExtensionResults: authenticatorResults(made.Extensions),
 		NotSent:                       made.Extensions.NotSent, user: c.User.Name, outputs: ofRegistration(c, made.Extensions),
 	}
@@ -390,6 +390,7 @@ func judgeRegistration(c *webauthn.Creation, made *client.Registered, transports
 
 // registered tells of a new credential, and saves it.
 func (e *env) registered(o *registerOptions, r *registrationReport) error {
+	r.all = o.rp.explain
 	e.noteNotSent(r.NotSent)
 	e.noteEntra(r.Request.RPID)
 	err := r.Checks.failed("registration")
@@ -407,10 +408,10 @@ type registrationReport struct {
 	Request request `json:"request"`
 	// Options are the whole of what the relying party asked for.
 	Options *webauthn.CreationOptions `json:"options"`
+	explanation
 	// AuthenticatorExtensionResults are outputs of the key for which WebAuthn has
 	// no place.
 	AuthenticatorExtensionResults map[string]any `json:"authenticatorExtensionResults,omitempty"`
-	Checks                        judgement      `json:"checks"`
 	NotSent                       []string       `json:"notSent,omitempty"` // extensions that the key does not have
 	// EnterpriseAttestation says whether it was given, where it was asked for.
 	EnterpriseAttestation *bool `json:"enterpriseAttestation,omitempty"`
@@ -440,5 +441,5 @@ func (r *registrationReport) print(w *printer) {
 	if r.savedIn != "" {
 		w.line("Saved in", "%s", r.savedIn)
 	}
-	r.Checks.print(w)
+	r.explanation.print(w)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -26,6 +25,7 @@ type relyingParty struct {
 	userVerification  userVerification
 	credential        string // file
 	pin               pinSource
+	explain           bool
 }
 
 // fetchRelatedOrigins is the word of --related-origins that is no file.
@@ -40,6 +40,7 @@ func (r *relyingParty) addFlags(cmd *cobra.Command, credential string) {
 	flags.Var(&r.userVerification, "user-verification", "required, preferred or discouraged")
 	flags.StringVar(&r.credential, "credential", "", credential)
 	r.pin.addFlags(cmd, "pin", "the PIN")
+	flags.BoolVar(&r.explain, "explain", false, "show every check of the answer, and the certificates")
 }
 
 // client is the browser, on a page of the relying party unless --origin names
@@ -151,7 +152,7 @@ func ofSignIn(r *webauthn.Request) request {
 func (r request) expected() webauthn.Expected {
 	return webauthn.Expected{
 		Challenge: r.Challenge, Origin: r.Origin, RPID: r.RPID,
-		UserVerified: r.UserVerification == userVerification(client.Required),
+		UserVerified: r.UserVerification == userVerification(client.Required), Metadata: storedEntries(),
 	}
 }
 
@@ -209,50 +210,6 @@ func (o oneOf) String() string {
 }
 
 func (oneOf) Type() string { return "word" }
-
-// judgement is what a relying party has checked.
-type judgement []webauthn.Check
-
-// MarshalJSON returns an array of objects.
-func (c judgement) MarshalJSON() ([]byte, error) {
-	type entry struct {
-		Name   string `json:"name"`
-		Passed bool   `json:"passed"`
-		Detail string `json:"detail,omitempty"` // what was found
-		Error  string `json:"error,omitempty"`  // why it does not hold
-	}
-	list := make([]entry, len(c))
-	for i, check := range c {
-		list[i] = entry{Name: check.Name, Passed: check.Err == nil, Detail: check.Detail}
-		if check.Err != nil {
-			list[i].Error = check.Err.Error()
-		}
-	}
-	return json.Marshal(list)
-}
-
-func (c judgement) print(w *printer) {
-	var rows [][]string
-	for _, check := range c {
-		verdict, detail := "ok", check.Detail
-		if check.Err != nil {
-			verdict = "FAIL"
-			detail = strings.TrimPrefix(detail+": "+check.Err.Error(), ": ")
-		}
-		rows = append(rows, []string{verdict, check.Name, detail})
-	}
-	w.printf("")
-	w.printf("What a relying party checks:")
-	w.table([]string{"", "check", "found"}, rows)
-}
-
-// failed is the error of the checks that do not hold; what names the answer.
-func (c judgement) failed(what string) error {
-	if err := webauthn.Failed(c); err != nil {
-		return verifyError{fmt.Errorf("a relying party would refuse this %s: %w", what, err)}
-	}
-	return nil
-}
 
 const (
 	entraRPID  = "login.microsoft.com"

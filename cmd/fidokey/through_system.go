@@ -70,7 +70,7 @@ const systemTimeout = 2 * time.Minute
 // systemFlags are those that have a meaning for the system, or none for any key.
 var systemFlags = []string{
 	systemFlag, "json", "events", "timeout", "dry-run",
-	"rp", "origin", "user-verification", "credential", "options", "preset", "related-origins", "insecure-localhost", "yes",
+	"rp", "origin", "user-verification", "credential", "explain", "options", "preset", "related-origins", "insecure-localhost", "yes",
 	"user", "display-name", "user-id", "algorithm", "discoverable", "no-discoverable", "exclude", "attestation", "cred-protect", "enforce",
 	"allow", "response", "pick", "first",
 }

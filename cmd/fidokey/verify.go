@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/webauthn"
@@ -21,8 +23,14 @@ type verifyOptions struct {
 	origin, rpID     string
 	appID            string
 	userVerification userVerification
+	options          string // file
+	topOrigins       []string
+	algorithms       []string
+	root, at         string
+	metadata         metadataFlags
 
 	verificationGiven bool
+	asked             askedFor
 }
 
 func newVerifyCmd(e *env) *cobra.Command {
@@ -30,18 +38,28 @@ func newVerifyCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Judge a saved registration or assertion as a relying party would",
-		Long: `Judge a saved registration or assertion as a relying party would, without a key.
+		Long: `Judge a saved registration or assertion as a relying party would, without a key,
+and explain each check.
 
 FILE is what 'fidokey register' or 'fidokey authenticate' saved or printed with
 --json, or any RegistrationResponseJSON or AuthenticationResponseJSON of WebAuthn;
 '-' is standard input. An assertion needs the registration that its credential
 comes from: --registration.
 
-What is not given by a flag, nor by the request that our own files have, is taken
-from the response itself; the answer says so, for then it proves nothing. The
-signature of an attestation statement is checked, not who stands behind it.`,
+What was asked for is given by flags, by --options with the options that the server
+had sent, or by the request that our own files have. The rest is taken from the
+response itself; the answer says so, for then it proves nothing.
+
+Who stands behind an attestation is judged by the stored metadata ('fidokey metadata
+update'), or by --metadata FILE, and by --root. Where neither knows a root for it,
+the chain does not count as failed. Certificates must be valid now, or --at the
+time of the registration.
+
+The last check is the verdict of another program's library, go-webauthn, on the
+whole. The exit code is 7 if any check fails.`,
 		Example: `  fidokey verify alice.json --rp example.com --origin https://example.com
-  fidokey verify signed.json --registration alice.json`,
+  fidokey verify signed.json --registration alice.json
+  fidokey verify response.json --options creation.json --root maker.pem`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.verificationGiven = cmd.Flags().Changed("user-verification")
@@ -55,6 +73,13 @@ signature of an attestation statement is checked, not who stands behind it.`,
 	flags.StringVar(&o.rpID, "rp", "", "the RP ID that the key must have answered for")
 	flags.StringVar(&o.appID, "app-id", "", "the U2F AppID that an assertion may be for instead")
 	flags.Var(&o.userVerification, "user-verification", "required, preferred or discouraged")
+	flags.StringVar(&o.options, "options", "", "a file with the options that the server had sent, as JSON")
+	flags.StringSliceVar(&o.topOrigins, "top-origin", nil, "an origin whose page may have the relying party's in a frame; may be repeated")
+	flags.StringSliceVar(&o.algorithms, "algorithm", nil, "the algorithms that were asked for")
+	flags.StringVar(&o.root, "root", "", "a file with root certificates (PEM) that are trusted for attestation, too")
+	flags.StringVar(&o.metadata.source, "metadata", "", "the metadata BLOB to judge by: a file, or 'cache' for the stored one, which must be there then")
+	flags.StringVar(&o.metadata.root, "metadata-root", "", "a file with the root certificates (PEM) of the BLOB in --metadata FILE, instead of the FIDO Alliance's")
+	flags.StringVar(&o.at, "at", "", "the day on which certificates must be valid, as in 2026-01-31 (default: now)")
 	return cmd
 }
 
@@ -65,8 +90,8 @@ type verifyReport struct {
 	Verified     bool               `json:"verified"`
 	Request      request            `json:"request"`
 	// Assumed names what was compared with itself.
-	Assumed []string  `json:"assumed"`
-	Checks  judgement `json:"checks"`
+	Assumed []string `json:"assumed"`
+	explanation
 }
 
 func (r *verifyReport) print(w *printer) {
@@ -82,7 +107,11 @@ func (r *verifyReport) print(w *printer) {
 	if len(r.Assumed) > 0 {
 		w.line("Not proven", "%s: taken from the response itself", strings.Join(r.Assumed, ", "))
 	}
-	r.Checks.print(w)
+	if a := r.Attestation; a != nil {
+		w.line("Model", "%s", modelName(a.AAGUID))
+		w.line("AAGUID", "%v", a.AAGUID)
+	}
+	r.explanation.print(w)
 }
 
 func runVerify(e *env, o *verifyOptions, file string) error {
@@ -94,23 +123,27 @@ func runVerify(e *env, o *verifyOptions, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	if err := o.readOptions(e, saved.assertions != nil); err != nil {
+		return err
+	}
 	r := &verifyReport{Type: "registration", Assumed: []string{}}
 	if saved.assertions != nil {
 		r.Type = "assertion"
 		err = o.assertion(r, saved)
 	} else {
-		err = o.ofRegistration(r, saved)
+		err = o.ofRegistration(e, r, saved)
 	}
 	if err != nil {
 		return err
 	}
+	r.all = true
 	failed := r.Checks.failed(r.Type)
 	r.Verified = failed == nil
 	return errors.Join(e.say(nil, r), failed)
 }
 
 // ofRegistration judges a registration.
-func (o *verifyOptions) ofRegistration(r *verifyReport, saved *savedResponse) error {
+func (o *verifyOptions) ofRegistration(e *env, r *verifyReport, saved *savedResponse) error {
 	if o.registration != "" || o.appID != "" {
 		return usageError{errors.New("this is a registration: --registration and --app-id are for assertions")}
 	}
@@ -123,10 +156,39 @@ func (o *verifyOptions) ofRegistration(r *verifyReport, saved *savedResponse) er
 		return err
 	}
 	expected := r.Request.expected()
-	expected.Algorithms, expected.AAGUID = []cose.Algorithm{credential.PublicKey.Algorithm}, credential.AAGUID
-	r.Assumed = append(r.Assumed, "algorithm", "AAGUID")
-	r.Checks = webauthn.CheckRegistration(saved.registration, expected)
+	if err := o.attestation(&expected); err != nil {
+		return err
+	}
+	if expected.Metadata, err = o.metadata.entries(e); err != nil {
+		return err
+	}
+	if expected.Algorithms == nil {
+		expected.Algorithms = []cose.Algorithm{credential.PublicKey.Algorithm}
+		r.Assumed = append(r.Assumed, "algorithm")
+	}
+	expected.AAGUID = credential.AAGUID
+	r.Assumed = append(r.Assumed, "AAGUID")
+	r.explanation = explainRegistration(saved.registration, expected)
 	return nil
+}
+
+// attestation reads the flags that are for registrations only.
+func (o *verifyOptions) attestation(want *webauthn.Expected) (err error) {
+	want.TopOrigins, want.Algorithms = o.topOrigins, o.asked.algorithms
+	for _, name := range o.algorithms {
+		algorithm, err := cose.ParseAlgorithm(name)
+		if err != nil {
+			return usageError{fmt.Errorf("--algorithm: %w", err)}
+		}
+		want.Algorithms = append(want.Algorithms, algorithm)
+	}
+	if o.at != "" {
+		if want.At, err = time.Parse(time.DateOnly, o.at); err != nil {
+			return usageError{fmt.Errorf("--at %q is not a day, as in 2026-01-31", o.at)}
+		}
+	}
+	want.Roots, err = readRoots("--root", o.root)
+	return err
 }
 
 // assertion judges an assertion with the public key of its registration.
@@ -144,11 +206,14 @@ func (o *verifyOptions) assertion(r *verifyReport, saved *savedResponse) error {
 		return err
 	}
 	r.CredentialID = response.RawID
+	if err := o.onlyForRegistrations(); err != nil {
+		return err
+	}
 	if err := o.request(r, saved.Request, response.Response.ClientDataJSON, data); err != nil {
 		return err
 	}
 	expected := r.Request.expectedOfAssertion()
-	expected.Registration = registration
+	expected.Registration, expected.TopOrigins = registration, o.topOrigins
 	r.Checks = webauthn.CheckAuthentication(response, expected)
 	return nil
 }
@@ -166,6 +231,7 @@ func (o *verifyOptions) request(r *verifyReport, saved *request, clientDataJSON 
 	if err := json.Unmarshal(clientDataJSON, &said); err != nil {
 		return verifyError{fmt.Errorf("the client data are no JSON: %w", err)}
 	}
+	o.asked.fill(&r.Request)
 	if o.challenge != "" {
 		given := readings(o.challenge)
 		if given == nil {
@@ -195,6 +261,88 @@ func (o *verifyOptions) request(r *verifyReport, saved *request, clientDataJSON 
 		r.Request.RPID, r.Assumed = rpIDOf(r.Request.Origin, data.RPIDHash), append(r.Assumed, "RP ID")
 	}
 	return nil
+}
+
+// onlyForRegistrations refuses flags that say nothing of an assertion.
+func (o *verifyOptions) onlyForRegistrations() error {
+	if o.root != "" || o.at != "" || len(o.algorithms) > 0 || o.metadata != (metadataFlags{}) {
+		return usageError{errors.New("this is an assertion: --root, --metadata, --metadata-root, --algorithm and --at are for registrations")}
+	}
+	return nil
+}
+
+// askedFor is what --options says.
+type askedFor struct {
+	challenge    webauthn.Base64URL
+	rpID, appID  string
+	algorithms   []cose.Algorithm
+	verification *userVerification
+}
+
+// readOptions reads --options: those of a registration or of an assertion.
+func (o *verifyOptions) readOptions(e *env, assertion bool) error {
+	if o.options == "" {
+		return nil
+	}
+	text, err := e.readFile(o.options)
+	if err != nil {
+		return err
+	}
+	word := ""
+	if assertion {
+		word, err = o.asked.request(text)
+	} else {
+		word, err = o.asked.creation(text)
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("%s has no options as a server sends them: %w", o.options, notAsExpected(err))}
+	}
+	o.asked.verification = new(userVerification)
+	if o.asked.verification.Set(word) != nil { // absent, or a word that is not known: preferred
+		*o.asked.verification = userVerification(client.Preferred)
+	}
+	if o.appID == "" {
+		o.appID = o.asked.appID
+	}
+	return nil
+}
+
+func (a *askedFor) creation(text []byte) (userVerification string, err error) {
+	options, err := webauthn.ParseCreationOptions(text)
+	if err != nil {
+		return "", err
+	}
+	a.challenge, a.rpID = options.Challenge, options.RP.ID
+	for _, p := range options.PubKeyCredParams {
+		a.algorithms = append(a.algorithms, p.Algorithm)
+	}
+	if len(a.algorithms) == 0 { // WebAuthn Level 3, section 5.1.3, step 10
+		a.algorithms = []cose.Algorithm{cose.ES256, cose.RS256}
+	}
+	return options.AuthenticatorSelection.UserVerification, nil
+}
+
+func (a *askedFor) request(text []byte) (userVerification string, err error) {
+	options, err := webauthn.ParseRequestOptions(text)
+	if err != nil {
+		return "", err
+	}
+	a.challenge, a.rpID = options.Challenge, options.RPID
+	if options.Extensions.AppID != nil {
+		a.appID = *options.Extensions.AppID
+	}
+	return options.UserVerification, nil
+}
+
+// fill puts it into a request.
+func (a *askedFor) fill(r *request) {
+	if a.verification == nil {
+		return
+	}
+	r.Challenge, r.UserVerification = a.challenge, *a.verification
+	if a.rpID != "" {
+		r.RPID = a.rpID
+	}
 }
 
 // likeliest returns the reading that is the wanted one, if any is: a text may be
@@ -238,10 +386,14 @@ func parseSaved(text []byte) (*savedResponse, error) {
 		Response struct {
 			AttestationObject, Signature *string
 		}
-		Assertions []*webauthn.AuthenticationResponse
+		Assertions          []*webauthn.AuthenticationResponse
+		PublicKeyCredential json.RawMessage
 	}
 	if err := json.Unmarshal(text, &kind); err != nil {
 		return nil, fmt.Errorf("not the JSON of a response: %w", notAsExpected(err))
+	}
+	if kind.PublicKeyCredential != nil { // as it goes to Microsoft Graph
+		return parseSaved(kind.PublicKeyCredential)
 	}
 	saved := &savedResponse{Request: kind.Request}
 	switch {
@@ -250,12 +402,27 @@ func parseSaved(text []byte) (*savedResponse, error) {
 		return saved, nil
 	case kind.Response.AttestationObject != nil:
 		saved.registration = new(webauthn.RegistrationResponse)
-		return saved, json.Unmarshal(text, saved.registration)
+		err := json.Unmarshal(text, saved.registration)
+		complete(&saved.registration.RawID, saved.registration.ID, &saved.registration.Type)
+		return saved, err
 	case kind.Response.Signature != nil:
-		saved.assertions = []*webauthn.AuthenticationResponse{new(webauthn.AuthenticationResponse)}
-		return saved, json.Unmarshal(text, saved.assertions[0])
+		a := new(webauthn.AuthenticationResponse)
+		saved.assertions = []*webauthn.AuthenticationResponse{a}
+		err := json.Unmarshal(text, a)
+		complete(&a.RawID, a.ID, &a.Type)
+		return saved, err
 	}
 	return nil, errors.New("neither a RegistrationResponseJSON nor an AuthenticationResponseJSON")
+}
+
+// complete fills in what some servers do not ask for.
+func complete(rawID *webauthn.Base64URL, id webauthn.Base64URL, kind *string) {
+	if *rawID == nil {
+		*rawID = id
+	}
+	if *kind == "" {
+		*kind = ctap2.PublicKeyType
+	}
 }
 
 // of returns the assertion of the credential that was registered, or the first,

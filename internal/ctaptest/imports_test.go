@@ -14,6 +14,7 @@ var rows = [][]string{
 	{"pin", "trace"},
 	{"client", "simulator", "conformance"},
 	{"webauthn", "simulator/control"},
+	{"relyingparty"},
 	{"cmd/fidokey"},
 }
 
