@@ -27,8 +27,9 @@ type machine struct {
 	keys     []hid.Info // that the system shows
 	open     func(path string) error
 	readers  func(ctx context.Context) ([]nfc.ReaderInfo, error)
-	elevated bool // an administrator, on Windows
-	software bool // the key that is meant needs nothing of the system
+	stored   func() (metadata.IndexInfo, error) // of the metadata BLOB
+	elevated bool                               // an administrator, on Windows
+	software bool                               // the key that is meant needs nothing of the system
 
 	now, built, names time.Time
 }
@@ -45,6 +46,7 @@ func thisMachine(backend hid.Backend) *machine {
 			return port.Close()
 		},
 		readers: nfc.Readers,
+		stored:  storedMetadata,
 	}
 	m.keys, _ = hid.Devices(backend) // the error comes with the keys
 	return m
@@ -70,6 +72,7 @@ var checks = []struct {
 	{"smart-card readers", "", false, (*machine).checkReaders},
 	{"clock", "", false, (*machine).checkClock},
 	{"model names", "", false, (*machine).checkNames},
+	{"metadata", "", false, (*machine).checkMetadata},
 }
 
 func (m *machine) examine(ctx context.Context) (all []diagnosis) {
@@ -412,4 +415,27 @@ func (m *machine) checkNames(context.Context) diagnosis {
 		return warning(seen+": newer ones have no name here", "Run 'fidokey metadata update', or take a newer fidokey. Keys work without a name.")
 	}
 	return ok("%s", seen)
+}
+
+func storedMetadata() (info metadata.IndexInfo, err error) {
+	x, err := openMetadata()
+	if err != nil {
+		return info, err
+	}
+	defer x.Close()
+	return x.Info(), nil
+}
+
+// checkMetadata is about the metadata BLOB, which tells more of models than names.
+func (m *machine) checkMetadata(context.Context) diagnosis {
+	info, err := m.stored()
+	switch {
+	case errors.Is(err, metadata.ErrNoCache):
+		return notApplicable("none is stored; 'fidokey metadata update' gets it")
+	case err != nil:
+		return warning(err.Error(), "Get it again: fidokey metadata update")
+	case metadata.Stale(info.NextUpdate, m.now):
+		return warning(fmt.Sprintf("%d models, and a newer BLOB was due on %v", info.Entries, info.NextUpdate), "fidokey metadata update")
+	}
+	return ok("%d models; the next BLOB is due on %v", info.Entries, info.NextUpdate)
 }

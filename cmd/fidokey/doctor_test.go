@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/metadata"
 	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
 	"github.com/fidokey/fidokey/transport/nfc"
@@ -38,6 +39,7 @@ func newMachine(t *testing.T) *machine {
 		goos: "linux", root: dir, keys: []hid.Info{aKey}, open: func(string) error { return nil },
 		now: built.Add(24 * time.Hour), built: built, names: built,
 		readers: func(context.Context) ([]nfc.ReaderInfo, error) { return nil, nil },
+		stored:  func() (metadata.IndexInfo, error) { return metadata.IndexInfo{}, metadata.ErrNoCache },
 	}
 	write(t, m, "/sys/class/hidraw/hidraw3/dev", "240:3\n")
 	write(t, m, aKey.Path, "")
@@ -59,6 +61,15 @@ func remove(t *testing.T, m *machine, name string) {
 	t.Helper()
 	if err := os.RemoveAll(m.path(name)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// storing has a metadata BLOB that another follows on a day.
+func storing(next time.Time, err error) func(*testing.T, *machine) {
+	return func(_ *testing.T, m *machine) {
+		m.stored = func() (metadata.IndexInfo, error) {
+			return metadata.IndexInfo{Entries: 7, NextUpdate: metadata.Day{Time: next}}, err
+		}
 	}
 }
 
@@ -138,6 +149,10 @@ func TestDoctorChecks(t *testing.T) {
 		}, outcomeProblem, exitNoKey, "usbipd attach --wsl"},
 		{"WSL with a key", "Windows Subsystem for Linux", func(t *testing.T, m *machine) { write(t, m, "/proc/version", "Linux version 4.4.0-Microsoft\n") }, outcomeOK, 0, ""},
 		{"no WSL", "Windows Subsystem for Linux", nil, outcomeNotApplicable, 0, ""},
+		{"no metadata", "metadata", nil, outcomeNotApplicable, 0, ""},
+		{"metadata", "metadata", storing(built.Add(30*24*time.Hour), nil), outcomeOK, 0, "7 models"},
+		{"old metadata", "metadata", storing(built.Add(-90*24*time.Hour), nil), outcomeWarning, 0, "was due on 2026-07-03"},
+		{"metadata that cannot be read", "metadata", storing(built, fs.ErrPermission), outcomeWarning, 0, "metadata update"},
 		{"no reader", "smart-card readers", nil, outcomeNotApplicable, 0, ""},
 		{"readers", "smart-card readers", func(_ *testing.T, m *machine) {
 			m.readers = func(context.Context) ([]nfc.ReaderInfo, error) {

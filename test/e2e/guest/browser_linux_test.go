@@ -44,7 +44,8 @@ type browser struct {
 	ceremonies  int           // done
 }
 
-// A browserTask is what the page shall do: "create" or "get".
+// A browserTask is what the page shall do: "create", "get", or "open" a page in its
+// place.
 type browserTask struct {
 	Ceremony   string `json:"ceremony"`
 	Options    any    `json:"options"`

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bufio"
 	"bytes"
 	"net/http/httptest"
 	"os"
@@ -22,13 +23,16 @@ func TestChromium(t *testing.T) {
 	b.runCommon(t)
 	b.run(t, "PIN", chromiumPIN)
 	b.run(t, "AppID", chromiumAppID)
+	b.run(t, "rp serve", chromiumAtRelyingParty) // takes the page's place
 }
+
+// display is the screen of Chromium.
+const display = ":7"
 
 // startChromium starts Chromium on a screen that nobody sees: without one it asks
 // no questions, and waits for the answers.
 func startChromium(t *testing.T) *browser {
 	t.Helper()
-	const display = ":7"
 	x := exec.Command("Xvfb", display, "-screen", "0", "800x600x24", "-nolisten", "tcp")
 	if err := x.Start(); err != nil {
 		t.Fatal(err)
@@ -46,7 +50,7 @@ func startChromium(t *testing.T) *browser {
 	b.door, b.enterprise, b.blobs = vhci, true, true
 	cmd.Env = append(os.Environ(), "DISPLAY="+display)
 	b.start(t, cmd)
-	go b.watchDialog(t, display)
+	go b.watchDialog(t)
 	return b
 }
 
@@ -64,7 +68,7 @@ var chromiumStep = regexp.MustCompile(`UI step: (\w+)`)
 
 // watchDialog types into Chromium's dialog, for the length of the test. What is
 // typed before the dialog is drawn is lost, so it is typed again.
-func (b *browser) watchDialog(t *testing.T, display string) {
+func (b *browser) watchDialog(t *testing.T) {
 	var step string
 	var since time.Time
 	for read := 0; t.Context().Err() == nil; time.Sleep(100 * time.Millisecond) {
@@ -111,4 +115,57 @@ func chromiumAppID(t *testing.T, b *browser) {
 	if !isTrue(signed.ClientExtensionResults.AppID) {
 		t.Errorf("extensions: %+v", signed.ClientExtensionResults)
 	}
+}
+
+// chromiumAtRelyingParty registers and signs in at the page of "fidokey rp serve",
+// by its keys: Alt+R and Alt+S.
+func chromiumAtRelyingParty(t *testing.T, b *browser) {
+	b.door.plug(t, "--state", ":memory:", "--profile", "u2f")
+	rp := exec.Command(fidokey, "rp", "serve", "--json")
+	stdout, err := rp.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rp.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rp.Process.Signal(os.Interrupt); rp.Wait() })
+	said := make(chan string)
+	go func() {
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			said <- lines.Text()
+		}
+		close(said)
+	}()
+	ready := result[struct{ URL string }](t, <-said)
+	if _, err := b.do(browserTask{Ceremony: "open", Options: ready.URL}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ keys, ceremony string }{{"alt+r", "registration"}, {"alt+s", "assertion"}} {
+		done := result[struct {
+			Type     string
+			Verified bool
+		}](t, b.typeUntil(t, step.keys, said))
+		if done.Type != step.ceremony || !done.Verified {
+			t.Errorf("%s: %+v", step.ceremony, done)
+		}
+	}
+}
+
+// typeUntil types into the page, again and again, for it may not be there yet, until
+// a line is said.
+func (b *browser) typeUntil(t *testing.T, keys string, said <-chan string) string {
+	t.Helper()
+	for begin := time.Now(); time.Since(begin) < startPatience; {
+		cmd := exec.CommandContext(t.Context(), "xdotool", "key", "--delay", "20", keys)
+		cmd.Env = append(os.Environ(), "DISPLAY="+display)
+		cmd.Run()
+		select {
+		case line := <-said:
+			return line
+		case <-time.After(10 * time.Second):
+		}
+	}
+	t.Fatalf("%s: nothing came of it", keys)
+	return ""
 }
