@@ -212,41 +212,72 @@ func (j *judge) summary(v, general Verdict, through string) string {
 	case VerdictUnknown:
 		return fmt.Sprintf("It cannot be said whether it is accepted at %s: %s.", j.stage, j.why(Unknown, general == VerdictUnknown))
 	}
+	if j.Policy == nil && j.stage == Registration {
+		return j.withoutPolicy()
+	}
 	s := fmt.Sprintf("Accepted at %s by %q", j.stage, through)
 	for _, r := range j.reasons {
 		if r.Outcome == Warning && r.Profile == through && r.Rule == RuleRestrictions {
 			s += ", not verified"
 		}
 	}
-	if j.stage == Registration {
-		for _, r := range j.reasons {
-			if r.Outcome == Warning && r.Profile == "" && r.Rule == RuleUserVerification {
-				s += "; first: " + r.Detail
-			}
+	return s + j.first() + "."
+}
+
+// first is what is to be done before a registration.
+func (j *judge) first() string {
+	for _, r := range j.reasons {
+		if r.Outcome == Warning && r.Profile == "" && r.Rule == RuleUserVerification {
+			return "; first: " + r.Detail
 		}
 	}
-	return s + "."
+	return ""
 }
+
+// withoutPolicy is the summary of a key that is good enough where attestation is not
+// enforced.
+func (j *judge) withoutPolicy() string {
+	const s = "The key has what Entra needs"
+	refused, unknown := j.rules(Refused, profileEnforced), j.rules(Unknown, profileEnforced)
+	switch {
+	case refused != "":
+		return fmt.Sprintf("%s where attestation is not enforced; where it is, the key is refused: %s%s.", s, refused, j.first())
+	case unknown != "":
+		return fmt.Sprintf("%s where attestation is not enforced; where it is, that cannot be said: %s%s.", s, unknown, j.first())
+	}
+	return s + ", also where attestation is enforced" + j.first() + "."
+}
+
+// rules are those of a profile with an outcome.
+func (j *judge) rules(outcome Outcome, profile string) string {
+	var rules []string
+	for _, r := range j.reasons {
+		if r.Outcome == outcome && r.Profile == profile {
+			rules = append(rules, r.Rule)
+		}
+	}
+	return strings.Join(rules, ", ")
+}
+
+// profileEnforced and profileNotEnforced stand for the profiles where there is no
+// policy.
+const (
+	profileEnforced    = "attestation enforced"
+	profileNotEnforced = "attestation not enforced"
+)
 
 // why names the rules with an outcome: those for every profile, or profile by
 // profile.
 func (j *judge) why(outcome Outcome, general bool) string {
-	var profiles []string
-	rules := map[string][]string{}
+	var parts, done []string
 	for _, r := range j.reasons {
-		if r.Outcome != outcome || general != (r.Profile == "") {
+		if r.Outcome != outcome || general != (r.Profile == "") || slices.Contains(done, r.Profile) {
 			continue
 		}
-		if rules[r.Profile] == nil {
-			profiles = append(profiles, r.Profile)
-		}
-		rules[r.Profile] = append(rules[r.Profile], r.Rule)
-	}
-	var parts []string
-	for _, p := range profiles {
-		part := strings.Join(rules[p], ", ")
-		if p != "" {
-			part = fmt.Sprintf("%s (%s)", part, p)
+		done = append(done, r.Profile)
+		part := j.rules(outcome, r.Profile)
+		if r.Profile != "" {
+			part = fmt.Sprintf("%s (%s)", part, r.Profile)
 		}
 		parts = append(parts, part)
 	}
@@ -259,8 +290,8 @@ func (j *judge) gates() (profiles []*PasskeyProfile, open bool) {
 	p := j.Policy
 	if p == nil {
 		return []*PasskeyProfile{
-			{Name: "attestation enforced", PasskeyTypes: TypeDeviceBound, AttestationEnforcement: AttestationRegistrationOnly},
-			{Name: "attestation not enforced", PasskeyTypes: TypeDeviceBound + "," + TypeSynced, AttestationEnforcement: AttestationDisabled},
+			{Name: profileEnforced, PasskeyTypes: TypeDeviceBound, AttestationEnforcement: AttestationRegistrationOnly},
+			{Name: profileNotEnforced, PasskeyTypes: TypeDeviceBound + "," + TypeSynced, AttestationEnforcement: AttestationDisabled},
 		}, true
 	}
 	if !same(p.State, StateEnabled) {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/fidokey/fidokey/client"
+	"github.com/fidokey/fidokey/cose"
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra"
+	"github.com/fidokey/fidokey/webauthn"
+)
+
+// testRegistration is what a passkey brought that was made to try the key.
+type testRegistration struct {
+	RPID    string       `json:"rpId"`
+	Format  string       `json:"format"` // of the attestation
+	AAGUID  ctap2.AAGUID `json:"aaguid"`
+	Deleted bool         `json:"deleted"`
+	Checks  judgement    `json:"checks"`
+}
+
+func (t *testRegistration) print(w *printer) {
+	left := "deleted again"
+	if !t.Deleted {
+		left = "still on the key"
+	}
+	w.line("Test passkey", "for %s, attestation %s; %s", t.RPID, t.Format, left)
+	t.Checks.print(w)
+}
+
+// testRegistration makes a passkey as Entra would, and deletes it. With an attestation
+// an error is about the deletion.
+func (e *env) testRegistration(ctx context.Context, key *openedKey, rpID string) (*testRegistration, *entra.Attestation, error) {
+	info, err := key.Info(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	deletes := canDelete(info)
+	if err := e.agreeToLeave(ctx, info, deletes); err != nil {
+		return nil, nil, err
+	}
+	e.noteTestRPID(rpID)
+	rp := relyingParty{id: rpID, origin: "https://" + rpID, userVerification: userVerification(client.Required)}
+	clientDataJSON, asked := rp.request(webauthn.TypeCreate)
+	made, err := key.Register(ctx, entraRegistration(rpID, clientDataJSON))
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &testRegistration{RPID: rpID, Format: made.Format, AAGUID: made.Data.Credential.AAGUID}
+	if deletes {
+		_, err = key.DeleteCredential(ctx, made.Data.Credential.ID)
+		if t.Deleted = err == nil; err != nil {
+			err = fmt.Errorf("the test passkey could not be deleted, and is still on the key; 'fidokey credentials delete %x' tries again: %w", made.Data.Credential.ID, err)
+		}
+	}
+	response, failed := webauthn.NewRegistration(clientDataJSON, made.MakeCredentialResponse, info.Transports)
+	if failed != nil {
+		return nil, nil, errors.Join(failed, err)
+	}
+	expected := asked.expected()
+	expected.Algorithms, expected.AAGUID = algorithmsOf(entraParameters), info.AAGUID
+	t.Checks = webauthn.CheckRegistration(response, expected)
+	attestation, failed := entra.NewAttestation(made.MakeCredentialResponse)
+	return t, attestation, errors.Join(failed, err)
+}
+
+// entraParameters are the algorithms that Entra takes.
+var entraParameters = []ctap2.CredentialParameters{
+	{Algorithm: cose.ES256, Type: ctap2.PublicKeyType},
+	{Algorithm: cose.RS256, Type: ctap2.PublicKeyType},
+}
+
+// entraRegistration is what Entra asks of a key, for a user that nobody has.
+func entraRegistration(rpID string, clientDataJSON []byte) client.Registration {
+	handle := make([]byte, 51) // as long as those of Entra
+	rand.Read(handle)
+	return client.Registration{
+		ClientDataHash:   webauthn.Hash(clientDataJSON),
+		RP:               ctap2.RP{ID: rpID, Name: "Microsoft"},
+		User:             ctap2.User{ID: handle, Name: "test@fidokey.invalid", DisplayName: "fidokey test"},
+		Parameters:       entraParameters,
+		Discoverable:     true,
+		UserVerification: client.Required,
+		Extensions:       client.RegistrationExtensions{HMACSecret: true, CredProtect: client.UserVerificationOptional},
+	}
+}
+
+// canDelete reports whether a key deletes single passkeys.
+func canDelete(info *ctap2.GetInfoResponse) bool {
+	manages, _ := info.Option(ctap2.OptionCredMgmt)
+	preview, _ := info.Option(ctap2.OptionCredMgmtPreview)
+	return manages || preview
+}
+
+// agreeToLeave asks before a passkey is made that only a reset removes. A key that
+// makes none says so itself.
+func (e *env) agreeToLeave(ctx context.Context, info *ctap2.GetInfoResponse, deletes bool) error {
+	if stores, _ := info.Option(ctap2.OptionRK); deletes || !stores {
+		return nil
+	}
+	const loss = "This key cannot delete single passkeys: the test passkey stays on it until a reset, and takes a place."
+	if err := e.confirm(ctx, loss, "Make it all the same?"); err != nil {
+		return err
+	}
+	if e.yes {
+		e.note("%s", loss)
+	}
+	return nil
+}
+
+// noteTestRPID tells the two RP IDs apart.
+func (e *env) noteTestRPID(rpID string) {
+	if rpID == onlineRPID {
+		e.noteEntra(rpID)
+		return
+	}
+	e.note("Note: %s is the RP ID of real Microsoft Entra passkeys. A passkey for %s is another one: neither is found under the other's name.", entraRPID, onlineRPID)
+}
+
+// pinOnce keeps a PIN that was given for the next time that a flow asks for it, so
+// that nobody is asked twice in one command.
+type pinOnce struct{ pin []byte }
+
+func (p *pinOnce) prompt(e *env, source *pinSource) client.Prompt {
+	prompt := e.prompt(source, nil)
+	ask := prompt.PIN
+	prompt.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
+		if p.pin != nil {
+			again := p.pin
+			p.pin = nil
+			return again, nil
+		}
+		entered, err := ask(ctx, r)
+		p.pin = append([]byte(nil), entered...)
+		return entered, err
+	}
+	return prompt
+}
+
+// forget drops the PIN.
+func (p *pinOnce) forget() {
+	clear(p.pin)
+	p.pin = nil
+}
