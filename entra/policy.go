@@ -192,10 +192,10 @@ func (p *Policy) isFIDO2() bool {
 
 func (p *Policy) check() error {
 	switch {
-	case (p.ID != "" || p.ODataType != "") && !p.isFIDO2():
-		return fmt.Errorf("this is the configuration of another method: %s", strings.TrimSpace(p.ID+" "+p.ODataType))
 	case p.State == "":
 		return errors.New("this is no FIDO2 policy: it has no state. Graph has it at policies/authenticationMethodsPolicy/authenticationMethodConfigurations/fido2")
+	case (p.ID != "" || p.ODataType != "") && !p.isFIDO2():
+		return fmt.Errorf("this is the configuration of another method: %s", strings.TrimSpace(p.ID+" "+p.ODataType))
 	}
 	return nil
 }
