@@ -190,6 +190,7 @@ func attestsFully(s *metadata.Statement) bool {
 func (j *judge) published() {
 	if j.entry == nil {
 		j.noEntry()
+		j.offlineUnlock()
 		return
 	}
 	j.say(RuleMetadata, Passed, "%s", j.entry.Statement.Description)

@@ -1,7 +1,6 @@
 package entra
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -215,7 +214,10 @@ func (j *judge) summary(v, general Verdict, through string) string {
 	if j.Policy == nil && j.stage == Registration {
 		return j.withoutPolicy()
 	}
-	s := fmt.Sprintf("Accepted at %s by %q", j.stage, through)
+	s := fmt.Sprintf("Accepted at %s", j.stage)
+	if through != "" {
+		s += fmt.Sprintf(" by %q", through)
+	}
 	for _, r := range j.reasons {
 		if r.Outcome == Warning && r.Profile == through && r.Rule == RuleRestrictions {
 			s += ", not verified"
@@ -288,13 +290,15 @@ func (j *judge) why(outcome Outcome, general bool) string {
 // the profiles for the user.
 func (j *judge) gates() (profiles []*PasskeyProfile, open bool) {
 	p := j.Policy
-	if p == nil {
+	switch {
+	case p == nil && j.stage == SignIn:
+		return nil, true
+	case p == nil:
 		return []*PasskeyProfile{
 			{Name: profileEnforced, PasskeyTypes: TypeDeviceBound, AttestationEnforcement: AttestationRegistrationOnly},
 			{Name: profileNotEnforced, PasskeyTypes: TypeDeviceBound + "," + TypeSynced, AttestationEnforcement: AttestationDisabled},
 		}, true
-	}
-	if !same(p.State, StateEnabled) {
+	case !same(p.State, StateEnabled):
 		j.say(RuleState, Refused, "the method is %s in the policy", p.State)
 		return nil, false
 	}
@@ -394,10 +398,13 @@ func (j *judge) judgeProfile(q *PasskeyProfile) {
 	if j.windowsHello(q) {
 		return
 	}
-	if q.attested() {
+	switch {
+	case q.attested():
 		j.enforced()
-	} else {
+	case same(q.AttestationEnforcement, AttestationDisabled):
 		j.notEnforced()
+	default:
+		j.say(RuleAttestation, Unknown, "%q is no kind of enforcement that is known here", q.AttestationEnforcement)
 	}
 }
 
@@ -411,11 +418,14 @@ func (j *judge) passkeyType(q *PasskeyProfile) {
 	} else if own[j.Key.AAGUID.String()].passkeySynced {
 		found, how = TypeSynced, "by its model"
 	}
-	if !q.has(found) {
-		j.say(RuleType, Refused, "%s (%s); the profile takes %s", found, how, cmp.Or(q.PasskeyTypes, "no type"))
-		return
+	switch {
+	case q.PasskeyTypes == "":
+		j.say(RuleType, Unknown, "%s (%s); the profile does not say which types it takes", found, how)
+	case !q.has(found):
+		j.say(RuleType, Refused, "%s (%s); the profile takes %s", found, how, q.PasskeyTypes)
+	default:
+		j.say(RuleType, Passed, "%s (%s)", found, how)
 	}
-	j.say(RuleType, Passed, "%s (%s)", found, how)
 }
 
 func (j *judge) restrictions(q *PasskeyProfile) {

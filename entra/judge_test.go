@@ -126,6 +126,8 @@ func TestProfiles(t *testing.T) {
 		{"the default is not in the list", profiles(`"isAttestationEnforced":false,"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":[]}`), entra.VerdictRefused, "default profile (as the legacy settings have it) key restrictions"},
 		{"profiles of a tenant without", `"defaultPasskeyProfile":null,"passkeyProfiles":[` + closed + `]`, entra.VerdictAccepted, ""},
 		{"a profile that is not there", profiles(`"passkeyProfiles":[` + open + `],"includeTargets":[{"id":"all_users","allowedPasskeyProfiles":["x"]}]`), entra.VerdictUnknown, ""},
+		{"types that are not told", profiles(`"passkeyProfiles":[{"id":"00000000-0000-0000-0000-000000000001","attestationEnforcement":"disabled"}]`), entra.VerdictUnknown, ""},
+		{"an enforcement of another kind", profiles(`"passkeyProfiles":[{"id":"00000000-0000-0000-0000-000000000001","passkeyTypes":"deviceBound","attestationEnforcement":"always"}]`), entra.VerdictUnknown, ""},
 		{"a restriction of another kind", `"keyRestrictions":{"isEnforced":true,"enforcementType":"ask","aaGuids":[]}`, entra.VerdictUnknown, ""},
 	}
 	for _, test := range tests {
@@ -223,6 +225,16 @@ func TestStrength(t *testing.T) {
 	for _, text := range []string{`{"value":[{},{}]}`, `[]`, `{}`, `{"allowedCombinations":1}`} {
 		if _, err := entra.ParseStrength([]byte(text)); err == nil {
 			t.Errorf("%s is read", text)
+		}
+	}
+}
+
+// TestStrengthAlone: without a policy the strength is all that counts at sign-in.
+func TestStrengthAlone(t *testing.T) {
+	for combination, want := range map[string]string{"fido2": "Accepted at sign-in.", "password,sms": "Refused at sign-in: authentication strength."} {
+		r := entra.JudgeSignIn(entra.Case{Key: key1(t), Strength: &entra.Strength{AllowedCombinations: []string{combination}}, Now: now})
+		if r.Summary != want || len(r.Reasons) != 1 {
+			t.Errorf("%s: %+v", r.Summary, r.Reasons)
 		}
 	}
 }

@@ -165,11 +165,7 @@ func (j *judge) useful(info *ctap2.GetInfoResponse) {
 
 // notEnforced are the rules where attestation is not enforced.
 func (j *judge) notEnforced() {
-	if info := j.best(); info != nil && !hasExtension(info, extensionHMACSecret) {
-		j.say(RuleHMACSecret, Warning, "the key has no hmac-secret: Windows cannot be unlocked with it offline")
-	} else if info != nil {
-		j.say(RuleHMACSecret, Passed, "the key has it")
-	}
+	j.offlineUnlock()
 	const longest = 32 // characters of the name of a format
 	a := j.Key.Attestation
 	switch {
@@ -181,6 +177,17 @@ func (j *judge) notEnforced() {
 		j.say(RuleAttestation, Warning, "not enforced; but of the format %q, and keys that an administrator registers must have packed or none", a.Format)
 	default:
 		j.say(RuleAttestation, Passed, "not enforced; the format is %s", a.Format)
+	}
+}
+
+// offlineUnlock is what hmac-secret is good for where it is not required.
+func (j *judge) offlineUnlock() {
+	switch info := j.best(); {
+	case info == nil:
+	case !hasExtension(info, extensionHMACSecret):
+		j.say(RuleHMACSecret, Warning, "the key has no hmac-secret: Windows cannot be unlocked with it offline")
+	default:
+		j.say(RuleHMACSecret, Passed, "the key has it")
 	}
 }
 
