@@ -264,7 +264,7 @@ func (r *entraCheckReport) judge(c entra.Case, key entra.Key) {
 func (r *entraCheckReport) failed() error {
 	switch r.Verdict {
 	case entra.VerdictRefused:
-		return verifyError{fmt.Errorf("Entra refuses %s", cmp.Or(r.among(entra.VerdictRefused), "the key"))}
+		return verifyError{fmt.Errorf("refused by Entra: %s", cmp.Or(r.among(entra.VerdictRefused), "the key"))}
 	case entra.VerdictUnknown:
 		return errNotKnown
 	}
