@@ -13,6 +13,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra"
 	"github.com/fidokey/fidokey/webauthn"
 )
 
@@ -190,6 +191,7 @@ type credentialJSON struct {
 	UserID            ctap2.Bytes        `json:"userId"`
 	UserName          string             `json:"userName,omitempty"`
 	UserDisplayName   string             `json:"userDisplayName,omitempty"`
+	EntraTenant       string             `json:"entraTenant,omitempty"` // probably
 	CredProtect       uint               `json:"credProtect,omitempty"`
 	Algorithm         string             `json:"algorithm,omitempty"`
 	PublicKey         webauthn.Base64URL `json:"publicKey,omitempty"` // DER SubjectPublicKeyInfo
@@ -203,6 +205,9 @@ func (c listedCredential) json() credentialJSON {
 		CredentialID: c.ID, RPID: c.rp.ID, RPIDCut: c.rp.IDCut, RPIDHash: c.rp.IDHash[:], RPName: c.rp.Name,
 		UserID: c.User.ID, UserName: c.User.Name, UserDisplayName: c.User.DisplayName,
 		CredProtect: c.CredProtect, LargeBlobKey: len(c.LargeBlobKey) > 0, ThirdPartyPayment: c.ThirdPartyPayment,
+	}
+	if h, ok := entra.ParseUserHandle(c.User.ID); ok && c.rp.ID == entraRPID {
+		j.EntraTenant = h.Tenant
 	}
 	if c.PublicKey != nil {
 		j.Algorithm = c.PublicKey.Algorithm.String()
@@ -247,6 +252,9 @@ func (j *credentialJSON) print(w *printer) {
 	optional("User", j.UserName)
 	optional("Display name", j.UserDisplayName)
 	w.line("User ID", "%x", []byte(j.UserID))
+	if j.EntraTenant != "" {
+		w.line("Entra tenant", "%s (probable)", j.EntraTenant)
+	}
 	if j.CredProtect != 0 {
 		w.line("Protection", "%v (%d)", client.CredProtect(j.CredProtect), j.CredProtect)
 	}

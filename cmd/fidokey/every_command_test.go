@@ -42,6 +42,7 @@ var callsOnAKey = map[string]string{
 	"credentials metadata":          "--pin-file pin",
 	"credentials rename":            "aaaa --name alice --pin-file pin",
 	"credentials show":              "aaaa --pin-file pin",
+	"entra check":                   "--test-registration login.microsoft.com --pin-file pin --yes",
 	"fingerprints add":              "--pin-file pin",
 	"fingerprints list":             "--pin-file pin",
 	"fingerprints remove":           "aaaa --pin-file pin --yes",

@@ -172,6 +172,7 @@ var hints = []struct {
 	{simulator.ErrNoVirtualReader, exitFailure, "It belongs to the packages pcscd and vsmartcard-vpcd. Install them and start pcscd, which ends when no program uses it; --vpcd=HOST:PORT names another port."},
 	{simulator.ErrVirtualReaderBusy, exitFailure, "Take that card out: end its program."},
 	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
+	{errNotKnown, exitFailure, "The reasons say what is not known. 'fidokey metadata update' gets what the FIDO Alliance publishes of models; --test-registration tries the key."},
 	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{relyingparty.ErrNotLoopback, exitUsage, "With something before it that speaks https, --allow-remote lets it; --rp and --origin then say its name."},

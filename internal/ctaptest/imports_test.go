@@ -14,7 +14,7 @@ var rows = [][]string{
 	{"pin", "trace"},
 	{"client", "simulator", "conformance"},
 	{"webauthn", "simulator/control"},
-	{"relyingparty"},
+	{"relyingparty", "entra"},
 	{"cmd/fidokey"},
 }
 
