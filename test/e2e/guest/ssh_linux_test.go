@@ -171,8 +171,10 @@ func (s *sshServer) rejects(why, file string) {
 	if err := s.login(file); err == nil || !strings.Contains(err.Error(), "Permission denied") {
 		s.Errorf("login: %v, want permission denied", err)
 	}
-	after, _ := os.ReadFile(s.log)
-	wantLines(s.T, string(after[len(before):]), why)
+	waitFor(s.T, fmt.Sprintf("%q in the log of sshd", why), func() bool { // which may write it later
+		after, _ := os.ReadFile(s.log)
+		return strings.Contains(string(after[len(before):]), why)
+	})
 }
 
 // TestSSHLogin logs in with keys of both kinds, by touch and without, on a
