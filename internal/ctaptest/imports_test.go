@@ -13,7 +13,7 @@ var rows = [][]string{
 	{"ctap2"},
 	{"pin", "trace"},
 	{"client", "simulator", "webauthn", "conformance"},
-	{"simulator/control"},
+	{"simulator/control", "entra/enrol"},
 	{"cmd/fidokey"},
 }
 
