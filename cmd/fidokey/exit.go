@@ -8,6 +8,8 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra/enrol"
+	"github.com/fidokey/fidokey/entra/graph"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/internal/winwebauthn"
 	"github.com/fidokey/fidokey/metadata"
@@ -170,6 +172,9 @@ var hints = []struct {
 	{simulator.ErrNoVirtualReader, exitFailure, "It belongs to the packages pcscd and vsmartcard-vpcd. Install them and start pcscd, which ends when no program uses it; --vpcd=HOST:PORT names another port."},
 	{simulator.ErrVirtualReaderBusy, exitFailure, "Take that card out: end its program."},
 	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
+	{enrol.ErrUnknown, exitFailure, "'fidokey entra list' shows whether the user has it. If not, delete it from the key: fidokey credentials list"},
+	{enrol.ErrReadBack, exitVerify, "'fidokey entra list' shows what the user has. What is new can take minutes until every server has it."},
+	{errNoMethod, exitFailure, "'fidokey entra list' shows the IDs."},
 	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{fs.ErrPermission, exitPermission, ""},
@@ -201,6 +206,13 @@ func classify(err error) (code int, hint string) {
 		if errors.Is(err, h.err) {
 			return h.code, h.hint
 		}
+	}
+	var ofGraph *graph.Error
+	if errors.As(err, &ofGraph) {
+		if errors.Is(err, graph.ErrRefused) {
+			return exitVerify, ofGraph.Hint
+		}
+		return exitFailure, ofGraph.Hint
 	}
 	var refused *ctap2.Error
 	var refusedU2F u2f.StatusWord

@@ -72,6 +72,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		{"Set it up:", []*cobra.Command{newPINCmd(e), newFingerprintsCmd(e), newConfigCmd(e), newResetCmd(e), newAccessCmd(e)}},
 		{"What is on it:", []*cobra.Command{newCredentialsCmd(e), newBlobsCmd(e)}},
 		{"Use it:", []*cobra.Command{newRegisterCmd(e), newAuthenticateCmd(e), newVerifyCmd(e), newSecretCmd(e), newU2FCmd(e)}},
+		{"Microsoft Entra ID:", []*cobra.Command{newEntraCmd(e)}},
 		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newSimulatorCmd(e)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})

@@ -48,6 +48,7 @@ var (
 	ErrNotFound     = errors.New("Graph does not find it")
 	ErrConflict     = errors.New("Graph has it already")
 	ErrThrottled    = errors.New("Graph is asked too often")
+	ErrRefused      = errors.New("the tenant does not take the passkey")
 	ErrNonPremium   = errors.New("the tenant's licence has no such report")
 )
 
@@ -85,6 +86,8 @@ func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNonPremium:
 		return e.Code == nonPremium
+	case ErrRefused:
+		return e.Task == registerTask.name && e.Status == http.StatusBadRequest
 	case ErrUnauthorized:
 		return e.Status == http.StatusUnauthorized
 	case ErrForbidden:
