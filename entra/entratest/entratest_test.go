@@ -336,3 +336,24 @@ func TestNoToken(t *testing.T) {
 		t.Error("a list is a policy")
 	}
 }
+
+// TestReportFilter: one kind of filter is understood, and no other is passed over.
+func TestReportFilter(t *testing.T) {
+	v := visit(t, Config{})
+	if err := v.tenant.Add(sam, []byte("credential"), zeroAAGUID, "key", v.now); err != nil {
+		t.Fatal(err)
+	}
+	const at = "/v1.0/reports/authenticationMethods/userRegistrationDetails?$filter="
+	for filter, want := range map[string]int{
+		"methodsRegistered/any(x:x%20eq%20'passKeyDeviceBound')":                                                  1,
+		"methodsRegistered/any(x:%20x%20eq%20'passKeySynced')":                                                    0,
+		"methodsRegistered/any(x:x%20eq%20'email')%20or%20methodsRegistered/any(x:x%20eq%20'passKeyDeviceBound')": 1,
+		"methodsRegistered/any(x:x%20eq%20'a'%20and%20x%20eq%20'b')":                                              -1,
+		"userType%20eq%20'member'": -1,
+	} {
+		status, answer := v.ask("GET", at+filter, "")
+		if want < 0 && status != 400 || want >= 0 && (status != 200 || len(answer["value"].([]any)) != want) {
+			t.Errorf("%s: %d %v", filter, status, answer)
+		}
+	}
+}

@@ -43,11 +43,11 @@ var (
 
 // What an Error may be, for errors.Is.
 var (
-	ErrUnauthorized = errors.New("Graph does not take the token")
-	ErrForbidden    = errors.New("Graph does not permit it")
-	ErrNotFound     = errors.New("Graph does not find it")
-	ErrConflict     = errors.New("Graph has it already")
-	ErrThrottled    = errors.New("Graph is asked too often")
+	ErrUnauthorized = errors.New("the token is not taken by Graph")
+	ErrForbidden    = errors.New("it is not permitted by Graph")
+	ErrNotFound     = errors.New("it is not found by Graph")
+	ErrConflict     = errors.New("it is in Graph already")
+	ErrThrottled    = errors.New("too many requests to Graph")
 	ErrRefused      = errors.New("the tenant does not take the passkey")
 	ErrNonPremium   = errors.New("the tenant's licence has no such report")
 )

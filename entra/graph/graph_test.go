@@ -220,6 +220,38 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestManyUsers: a tenant of 500 users with throttling, as fast as twenty in a request
+// allow.
+func TestManyUsers(t *testing.T) {
+	users := entratest.MakeUsers(500)
+	tenant, c := stand(t, entratest.Config{Users: users})
+	for i, u := range users {
+		if err := tenant.Add(u.UPN, []byte{byte(i >> 8), byte(i)}, anAAGUID, "key", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tenant.Switch(func(s *entratest.Switches) { s.ThrottleEvery, s.ThrottleBatchEvery = 9, 41 })
+	n, start := 0, time.Now()
+	ids := func(yield func(string) bool) {
+		for u, err := range c.Users(t.Context()) {
+			if err != nil || !yield(u.ID) {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	for u, err := range c.MethodsOf(t.Context(), ids) {
+		if err != nil || u.Err != nil || len(u.Methods) != 1 {
+			t.Fatal(u, err)
+		}
+		n++
+	}
+	if n != 500 || tenant.Count("throttled") < 5 {
+		t.Errorf("%d users, %d throttled", n, tenant.Count("throttled"))
+	}
+	t.Logf("%d batches in %v", tenant.Count("batch"), time.Since(start))
+}
+
 // TestBatchAnswers: an answer that is missing, double or foreign is no answer.
 func TestBatchAnswers(t *testing.T) {
 	for _, responses := range []string{`[]`, `[{"id":"0","status":200,"body":{}},{"id":"0","status":200,"body":{}}]`, `[{"id":"7","status":200}]`} {
