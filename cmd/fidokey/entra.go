@@ -13,13 +13,15 @@ import (
 func newEntraCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "entra",
-		Short: "Microsoft Entra ID: which keys it accepts, and why not",
-		Long: `Microsoft Entra ID: which keys it accepts, and why not.
+		Short: "Microsoft Entra ID: which keys it accepts, and keys for its users",
+		Long: `Microsoft Entra ID: which keys it accepts, and keys for its users.
 
 'check' judges the key that is plugged in, or models without one, by the tenant's
-passkey (FIDO2) policy. It needs no network: the policy is a file.`,
+passkey (FIDO2) policy. It needs no network: the policy is a file. 'register' makes a
+passkey for a user, 'list' and 'unregister' show and delete what users have.
+'stand-in' is a tenant on this machine to try them on.`,
 	}
-	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e))
+	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e), newEntraStandInCmd(e))
 	return cmd
 }
 

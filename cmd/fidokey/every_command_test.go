@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/fidokey/fidokey/entra/entratest"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -43,6 +45,7 @@ var callsOnAKey = map[string]string{
 	"credentials rename":            "aaaa --name alice --pin-file pin",
 	"credentials show":              "aaaa --pin-file pin",
 	"entra check":                   "--test-registration login.microsoft.com --pin-file pin --yes",
+	"entra register":                "--user user1@example.onmicrosoft.com --pin-file pin",
 	"fingerprints add":              "--pin-file pin",
 	"fingerprints list":             "--pin-file pin",
 	"fingerprints remove":           "aaaa --pin-file pin --yes",
@@ -67,10 +70,26 @@ var callsOnAKey = map[string]string{
 	"wink":                          "",
 }
 
+// standIn starts a tenant for the commands that ask Graph.
+func standIn(t *testing.T) {
+	t.Helper()
+	tenant, err := entratest.New(entratest.Config{
+		Users: entratest.MakeUsers(1), Tokens: []entratest.Token{{Value: "token", Scopes: entratest.Everything}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(tenant)
+	t.Cleanup(server.Close)
+	t.Setenv(graphRootVariable, server.URL)
+	t.Setenv(graphTokenVariable, "token")
+}
+
 // onEveryCommand plugs in a key and calls do for every command that opens one, with
 // the call.
 func onEveryCommand(t *testing.T, profile, pin string, prepare func(s *station), do func(t *testing.T, s *station, cmd *cobra.Command, call *exec.Cmd)) {
 	t.Helper()
+	standIn(t)
 	s, dir := &station{}, t.TempDir()
 	device, stop, err := s.start(profile, pin)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra/enrol"
+	"github.com/fidokey/fidokey/entra/graph"
 	"github.com/fidokey/fidokey/internal/term"
 	"github.com/fidokey/fidokey/internal/winwebauthn"
 	"github.com/fidokey/fidokey/metadata"
@@ -173,6 +175,9 @@ var hints = []struct {
 	{simulator.ErrVirtualReaderBusy, exitFailure, "Take that card out: end its program."},
 	{metadata.ErrNoCache, exitFailure, "Get it with: fidokey metadata update"},
 	{errNotKnown, exitFailure, "The reasons say what is not known. 'fidokey metadata update' gets what the FIDO Alliance publishes of models; --test-registration tries the key."},
+	{enrol.ErrUnknown, exitFailure, "'fidokey entra list' shows whether the user has it. If not, delete it from the key: fidokey credentials list"},
+	{enrol.ErrReadBack, exitVerify, "'fidokey entra list' shows what the user has. What is new can take minutes until every server has it."},
+	{errNoMethod, exitFailure, "'fidokey entra list' shows the IDs."},
 	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},
 	{relyingparty.ErrNotLoopback, exitUsage, "With something before it that speaks https, --allow-remote lets it; --rp and --origin then say its name."},
@@ -206,6 +211,13 @@ func classify(err error) (code int, hint string) {
 		if errors.Is(err, h.err) {
 			return h.code, h.hint
 		}
+	}
+	var ofGraph *graph.Error
+	if errors.As(err, &ofGraph) {
+		if errors.Is(err, graph.ErrRefused) {
+			return exitVerify, ofGraph.Hint
+		}
+		return exitFailure, ofGraph.Hint
 	}
 	var refused *ctap2.Error
 	var refusedU2F u2f.StatusWord

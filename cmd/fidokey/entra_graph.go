@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fidokey/fidokey/entra/graph"
+)
+
+// The environment variables of the commands that ask Graph.
+const (
+	graphRootVariable  = "FIDOKEY_GRAPH"
+	graphTokenVariable = "FIDOKEY_GRAPH_TOKEN"
+)
+
+// The words of --sign-in.
+const (
+	signInToken       = "token"
+	signInDeviceCode  = "device-code"
+	signInSecret      = "client-secret"
+	signInCertificate = "certificate"
+	signInCLI         = "azure-cli"
+	signInManaged     = "managed-identity"
+)
+
+const signInHelp = `How to sign in is the matter of --sign-in: 'token' takes one that somebody else got,
+from $FIDOKEY_GRAPH_TOKEN, --token-file or --token-stdin; 'device-code' has you sign in
+with a browser, on any machine; 'client-secret' and 'certificate' are for an
+application; 'azure-cli' asks az; 'managed-identity' is for machines in Azure. A token
+or secret is never a flag's value, and is neither shown nor kept.`
+
+// graphOptions are the flags of commands that ask Graph.
+type graphOptions struct {
+	cloud, root, signIn    string
+	tenant, client         string
+	tokenFile, secretFile  string
+	secretEnv, certificate string
+	certificatePasswordEnv string
+	tokenStdin             bool
+}
+
+func (o *graphOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	o.cloud, o.signIn = "global", signInToken
+	flags.Var(oneOf{&o.cloud, graph.CloudNames()}, "cloud", "the tenant's cloud: "+strings.Join(graph.CloudNames(), ", "))
+	flags.StringVar(&o.root, "graph", "", "where Graph is, for a stand-in on this machine (default: $"+graphRootVariable+", else that of the cloud)")
+	flags.Var(oneOf{&o.signIn, []string{signInToken, signInDeviceCode, signInSecret, signInCertificate, signInCLI, signInManaged}}, "sign-in", "token, device-code, client-secret, certificate, azure-cli or managed-identity")
+	flags.StringVar(&o.tenant, "tenant-id", "", "the tenant: its ID or a domain of it")
+	flags.StringVar(&o.client, "client-id", "", "the ID of the application that is registered in the tenant")
+	flags.StringVar(&o.tokenFile, "token-file", "", "read the token from a file")
+	flags.BoolVar(&o.tokenStdin, "token-stdin", false, "read the token from a line of standard input")
+	flags.StringVar(&o.secretFile, "client-secret-file", "", "read the client secret from a file")
+	flags.StringVar(&o.secretEnv, "client-secret-env", "", "read the client secret from an environment variable")
+	flags.StringVar(&o.certificate, "certificate", "", "the application's certificate and key: a file in PEM or PKCS #12")
+	flags.StringVar(&o.certificatePasswordEnv, "certificate-password-env", "", "read the password of a PKCS #12 file from an environment variable")
+	cmd.MarkFlagsMutuallyExclusive("token-file", "token-stdin")
+	cmd.MarkFlagsMutuallyExclusive("client-secret-file", "client-secret-env")
+}
+
+// client returns a client of Graph. Nobody signs in before it asks for something.
+func (o *graphOptions) clientOf(e *env) (*graph.Client, error) {
+	cloud, err := graph.CloudNamed(o.cloud)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	cloud.Graph = cmp.Or(o.root, os.Getenv(graphRootVariable), cloud.Graph)
+	s := graph.SignIn{Cloud: cloud, Tenant: o.tenant, Client: o.client}
+	if err := o.choose(e, &s); err != nil {
+		return nil, err
+	}
+	credential, err := s.Credential()
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--sign-in %s: %w", o.signIn, err)}
+	}
+	agent, _, _ := strings.Cut(version(), ",")
+	client, err := graph.New(credential, graph.Options{Cloud: cloud, UserAgent: agent})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return client, nil
+}
+
+// choose reads what the way to sign in needs.
+func (o *graphOptions) choose(e *env, s *graph.SignIn) (err error) {
+	switch o.signIn {
+	case signInToken:
+		s.Token, err = o.token(e)
+	case signInDeviceCode:
+		s.DeviceCode = func(message string) { e.note("%s", message) }
+	case signInSecret:
+		if s.Secret, err = readSecret(o.secretFile, o.secretEnv); err == nil && s.Secret == "" {
+			err = usageError{errors.New("--sign-in client-secret needs --client-secret-file or --client-secret-env")}
+		}
+	case signInCertificate:
+		var data []byte
+		var password graph.Secret
+		if o.certificate == "" {
+			return usageError{errors.New("--sign-in certificate needs --certificate")}
+		}
+		if data, err = os.ReadFile(o.certificate); err != nil {
+			return err
+		}
+		if password, err = readSecret("", o.certificatePasswordEnv); err != nil {
+			return err
+		}
+		if s.Certificate, err = graph.ParseCertificate(data, []byte(password)); err != nil {
+			err = fmt.Errorf("%s: %w", o.certificate, err)
+		}
+	case signInCLI:
+		s.CLI = true
+	case signInManaged:
+		s.Managed = true
+	}
+	return err
+}
+
+// token reads a ready one.
+func (o *graphOptions) token(e *env) (graph.Secret, error) {
+	const longest = 64 << 10
+	if o.tokenStdin {
+		// Byte by byte: the next line may be a PIN.
+		var line []byte
+		for b := make([]byte, 1); len(line) < longest; {
+			n, err := e.stdin.Read(b)
+			if n == 1 && b[0] != '\n' {
+				line = append(line, b[0])
+			}
+			if n == 1 && b[0] == '\n' || errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return "", err
+			}
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			return "", usageError{errors.New("--token-stdin: there is no token on standard input")}
+		}
+		return graph.Secret(line), nil
+	}
+	variable := graphTokenVariable
+	if o.tokenFile != "" {
+		variable = ""
+	}
+	token, err := readSecret(o.tokenFile, variable)
+	if err == nil && token == "" || o.tokenFile == "" && err != nil {
+		err = usageError{fmt.Errorf("there is no token in $%s: choose how to sign in with --sign-in, or give one with --token-file or --token-stdin", graphTokenVariable)}
+	}
+	return token, err
+}
+
+// readSecret reads a file or an environment variable, if one is named.
+func readSecret(file, variable string) (graph.Secret, error) {
+	switch {
+	case file != "":
+		text, err := os.ReadFile(file)
+		return graph.Secret(bytes.TrimSpace(text)), err
+	case variable != "":
+		value, ok := os.LookupEnv(variable)
+		if !ok {
+			return "", fmt.Errorf("the environment variable %s is not set", variable)
+		}
+		return graph.Secret(value), nil
+	}
+	return "", nil
+}
