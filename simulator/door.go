@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,31 @@ type DoorConfig struct {
 	// Ready, if set, is called when the door is open, each time that the key is
 	// plugged in, with the address.
 	Ready func(address net.Addr)
+}
+
+const (
+	reopenPatience = 10 * time.Second
+	reopenPause    = 20 * time.Millisecond
+)
+
+// An opener opens a door, and again at the same address after power-off. Meanwhile
+// another program may have been given its port for a moment, be it as that of its own
+// side.
+type opener struct{ opened bool }
+
+func (o *opener) open(ctx context.Context, try func() error) (err error) {
+	for end := time.Now().Add(reopenPatience); ; {
+		if err = try(); err == nil || !o.opened || time.Now().After(end) {
+			break
+		}
+		select {
+		case <-time.After(reopenPause):
+		case <-ctx.Done():
+			return nil // nobody listens any more
+		}
+	}
+	o.opened = o.opened || err == nil
+	return err
 }
 
 // ready tells that the door is open.

@@ -58,10 +58,12 @@ func serveStream(ctx context.Context, a *Authenticator, c DoorConfig, listen fun
 	h := NewHID(a)
 	defer h.Close()
 	door := &streamDoor{hid: h, hub: newHub(h)}
+	var o opener
 	return a.WhilePowered(ctx, func(ctx context.Context) error {
-		l, err := listen(c.Address)
-		if err != nil {
-			return fmt.Errorf("simulator: %w", err)
+		var l net.Listener
+		err := o.open(ctx, func() (err error) { l, err = listen(c.Address); return err })
+		if err != nil || l == nil {
+			return doorError(err)
 		}
 		c.Address = l.Addr().String() // the same one after power-off
 		c.ready(l.Addr())
@@ -135,4 +137,12 @@ func readFrame(r io.Reader) ([]byte, error) {
 	report := make([]byte, n)
 	_, err := io.ReadFull(r, report)
 	return report, err
+}
+
+// doorError is nil for a door that was not opened since its context ended.
+func doorError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("simulator: %w", err)
 }

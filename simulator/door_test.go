@@ -288,3 +288,42 @@ func TestDoorsAreOnLoopback(t *testing.T) {
 		}
 	}
 }
+
+// TestDoorPortTaken: while the key is unplugged another program has the port of its
+// door for a moment; the door opens again all the same.
+func TestDoorPortTaken(t *testing.T) {
+	a, err := simulator.New(simulator.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	for name, serve := range map[string]func(context.Context, *simulator.Authenticator, simulator.DoorConfig) error{
+		"TCP": simulator.ServeTCP,
+		"USB/IP": func(ctx context.Context, a *simulator.Authenticator, c simulator.DoorConfig) error {
+			return simulator.ServeUSBIP(ctx, a, c, simulator.USBIdentity{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			open, ended := make(chan string, 1), make(chan error, 1)
+			go func() {
+				ended <- serve(ctx, a, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: func(a net.Addr) { open <- a.String() }})
+			}()
+			address := <-open
+			a.PowerOff()
+			var other net.Listener
+			for other == nil { // as soon as the door has closed
+				other, _ = net.Listen("tcp", address)
+			}
+			a.PowerOn()
+			time.Sleep(100 * time.Millisecond)
+			other.Close()
+			select {
+			case <-open:
+			case err := <-ended:
+				t.Fatalf("the door stays closed: %v", err)
+			}
+		})
+	}
+}

@@ -30,14 +30,16 @@ func ServeUDP(ctx context.Context, a *Authenticator, c DoorConfig, replyPort uin
 	}
 	h := NewHID(a)
 	defer h.Close()
+	var o opener
 	return a.WhilePowered(ctx, func(ctx context.Context) error {
 		address, err := net.ResolveUDPAddr("udp", c.Address)
 		if err != nil {
 			return fmt.Errorf("simulator: %w", err)
 		}
-		conn, err := net.ListenUDP("udp", address)
-		if err != nil {
-			return fmt.Errorf("simulator: %w", err)
+		var conn *net.UDPConn
+		err = o.open(ctx, func() (err error) { conn, err = net.ListenUDP("udp", address); return err })
+		if err != nil || conn == nil {
+			return doorError(err)
 		}
 		c.Address = conn.LocalAddr().String()
 		door := &udpDoor{hid: h, conn: conn, peers: map[uint32]netip.AddrPort{}}

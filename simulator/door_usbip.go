@@ -52,10 +52,12 @@ func ServeUSBIP(ctx context.Context, a *Authenticator, c DoorConfig, id USBIdent
 	if err != nil {
 		return fmt.Errorf("simulator: USB/IP: %w", err)
 	}
+	var o opener
 	return a.WhilePowered(ctx, func(ctx context.Context) error {
-		l, err := net.Listen("tcp", c.Address)
-		if err != nil {
-			return fmt.Errorf("simulator: %w", err)
+		var l net.Listener
+		err := o.open(ctx, func() (err error) { l, err = net.Listen("tcp", c.Address); return err })
+		if err != nil || l == nil {
+			return doorError(err)
 		}
 		c.Address = l.Addr().String() // the same one after power-off
 		c.ready(l.Addr())

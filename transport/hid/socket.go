@@ -31,6 +31,10 @@ func dialStream(network, address string) (Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open key: %w", err)
 	}
+	if network == "tcp" && conn.LocalAddr().String() == conn.RemoteAddr().String() {
+		conn.Close() // of the ports that the system chooses from, it chose this one for our side
+		return nil, fmt.Errorf("open key: nobody listens at %s", address)
+	}
 	return &streamPort{socket: socket{conn: conn}}, nil
 }
 
