@@ -294,6 +294,14 @@ func TestAttestation(t *testing.T) {
 			}
 		})
 	}
+	t.Run("at another time", func(t *testing.T) {
+		key := key1(t)
+		key.Attestation = &entra.Attestation{Format: "packed", AAGUID: id, Certificates: [][]byte{maker.leaf(t, nil)}}
+		r := entra.Judge(entra.Case{Key: key, Policy: enabled(t, `"isAttestationEnforced":true`), Metadata: models{mdstest.AAGUID(1): maker.entry(t)}, Now: now.AddDate(2, 0, 0)})
+		if refused(r) != "legacy settings attestation" {
+			t.Errorf("%q: %s", refused(r), r.Summary)
+		}
+	})
 	t.Run("the certificate is listed itself", func(t *testing.T) {
 		leaf := other.leaf(t, nil)
 		listed := &vendor{root: must(x509.ParseCertificate(leaf))}
