@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -33,6 +35,8 @@ type bench struct {
 	graph  *graph.Client
 	sim    *simulator.Authenticator
 	key    *client.Key
+	// before may answer a request in place of the tenant: then it returns false.
+	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // newBench knows the model of the key, unless change takes it away.
@@ -70,7 +74,11 @@ func newBench(t *testing.T, profile string, change func(c *entratest.Config)) *b
 	if b.tenant, err = entratest.New(c); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(b.tenant)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b.before == nil || b.before(w, r) {
+			b.tenant.ServeHTTP(w, r)
+		}
+	}))
 	t.Cleanup(server.Close)
 	credential, err := graph.SignIn{Token: "token"}.Credential()
 	if err != nil {
@@ -169,6 +177,49 @@ func TestLostAnswer(t *testing.T) {
 	r, err := b.register(sam)
 	if err != nil || r.Method == nil || b.onKey() != 1 || b.tenant.Count("register") != 1 {
 		t.Errorf("%+v, %v, %d posts", r, err, b.tenant.Count("register"))
+	}
+}
+
+// TestUnknown: where Graph is gone after the post, nobody knows, and nothing is deleted.
+func TestUnknown(t *testing.T) {
+	b, down := newBench(t, "ctap-2.3", nil), false
+	b.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if down = down || r.Method == http.MethodPost; down {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return !down
+	}
+	r, err := b.register(sam)
+	if !errors.Is(err, ErrUnknown) || r.Method != nil || r.CredentialID == nil || b.onKey() != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// TestInterrupted: whoever ends the program while it posts finds the key and the tenant
+// in agreement, whether the post has arrived or not.
+func TestInterrupted(t *testing.T) {
+	for _, arrives := range []bool{false, true} {
+		b := newBench(t, "ctap-2.3", nil)
+		ctx, interrupt := context.WithCancel(t.Context())
+		b.before = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method != http.MethodPost {
+				return true
+			}
+			if arrives {
+				b.tenant.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			io.Copy(io.Discard, r.Body) // else the server does not see that the client is gone
+			interrupt()
+			<-r.Context().Done()
+			return false
+		}
+		_, err := Register(ctx, b.graph, b.key, Request{User: sam, Name: "Blue key", ReadBack: 300 * time.Millisecond})
+		if (err == nil) != arrives {
+			t.Errorf("arrives: %v: %v", arrives, err)
+		}
+		if n := map[bool]int{false: 0, true: 1}[arrives]; b.onKey() != n || len(b.tenant.Registered(sam)) != n {
+			t.Errorf("arrives: %v: %d on the key, %d in the tenant", arrives, b.onKey(), len(b.tenant.Registered(sam)))
+		}
 	}
 }
 
