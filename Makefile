@@ -15,13 +15,13 @@ demo: build # a tour with the simulator; needs no hardware
 
 test: deps # all tests, those in the VM too
 	$(GO) vet $(TAGS) ./...
-	$(GO) test $(TAGS) -race -timeout 20m ./...
+	$(GO) test $(TAGS) -race -timeout 25m ./...
 
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps
 
 e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output; RUN=PATTERN only such tests in the VM
-	$(GO) test $(TAGS) -count=1 -v -timeout 20m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
+	$(GO) test $(TAGS) -count=1 -v -timeout 25m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
 
 fuzz: # every fuzz target for FUZZTIME
 	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
