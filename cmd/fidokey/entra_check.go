@@ -163,7 +163,7 @@ func (o *entraCheckOptions) readModels(e *env) error {
 func (o *entraCheckOptions) openMetadata(e *env) (closeIt func() error, err error) {
 	closeIt = func() error { return nil }
 	if o.metadata != "" {
-		o.asked.Metadata, err = o.readMetadata(e)
+		o.asked.Metadata, err = e.readMetadata(o.metadata, o.root)
 		return closeIt, err
 	}
 	x, err := openMetadata()
@@ -185,19 +185,19 @@ type blobFile map[string]*metadata.Entry
 
 func (b blobFile) Entry(aaguid string) (*metadata.Entry, error) { return b[aaguid], nil }
 
-// readMetadata reads --metadata, which must check out.
-func (o *entraCheckOptions) readMetadata(e *env) (blobFile, error) {
-	verifier, err := rootFlag(o.root)
+// readMetadata reads the BLOB of --metadata, which must check out.
+func (e *env) readMetadata(file, root string) (blobFile, error) {
+	verifier, err := rootFlag(root)
 	if err != nil {
 		return nil, err
 	}
-	data, err := e.readBlob(o.metadata)
+	data, err := e.readBlob(file)
 	if err != nil {
 		return nil, err
 	}
 	v := verifier.Verify(data)
 	if err := badBlob(v); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.metadata, err)
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	b := blobFile{}
 	for _, entry := range v.Blob.Entries {

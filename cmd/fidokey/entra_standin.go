@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +21,7 @@ import (
 
 type entraStandInOptions struct {
 	listen, policy, switches, tokenFile string
+	world, metadata, root               string
 	users                               int
 }
 
@@ -34,20 +37,30 @@ that the service makes. It keeps nothing and reaches nobody. It ends with Ctrl-C
 The token that it takes is written into a new file. The other commands find the
 stand-in by --graph, or by $FIDOKEY_GRAPH.
 
+--world names a file with JSON that says who is in the tenant and what is: users (id,
+userPrincipalName, displayName, userType, the IDs of their groups, and fido2Methods as
+Graph lists them), policy, strengths, signIns, models, pageSize, tenantId. All of it may
+be left out. --metadata is a metadata BLOB: where a policy enforces attestation, keys of
+the models in it are accepted if their certificates lead to a root of the model.
+
 --switches names a file with JSON that makes it fail or differ: throttleEvery,
 throttleBatchEvery, retryAfter, expireChallenges, replicationReads, nonPremium,
 missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
 checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf.`,
 		Example: `  fidokey entra stand-in --token-file token --listen 127.0.0.1:8080
   fidokey entra register --graph http://127.0.0.1:8080 --token-file token --user user1@example.onmicrosoft.com --device simulator
-  fidokey entra stand-in --token-file token --policy policy.json --users 500`,
+  fidokey entra stand-in --token-file token --policy policy.json --users 500
+  fidokey entra stand-in --token-file token --world tenant.json --metadata blob.jwt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runEntraStandIn(cmd.Context(), e, &o) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "the address, of this machine: HOST:PORT")
 	flags.StringVar(&o.policy, "policy", "", "the passkey policy, a file as Graph gives it (default: one without restrictions)")
-	flags.IntVar(&o.users, "users", 10, "how many users there are")
+	flags.StringVar(&o.world, "world", "", "a file with JSON that says what is in the tenant")
+	flags.IntVar(&o.users, "users", 10, "how many users there are, where --world has none")
+	flags.StringVar(&o.metadata, "metadata", "", "a metadata BLOB with the models that it knows, a file")
+	addRootFlag(cmd, &o.root)
 	flags.StringVar(&o.switches, "switches", "", "a file with JSON that makes it fail or differ")
 	flags.StringVar(&o.tokenFile, "token-file", "", "write the token into this new file")
 	cmd.MarkFlagRequired("token-file")
@@ -67,7 +80,7 @@ func (r standInReport) print(w *printer) {
 
 func runEntraStandIn(ctx context.Context, e *env, o *entraStandInOptions) error {
 	token := "stand-in." + rand.Text()
-	tenant, err := o.tenant(token)
+	tenant, users, err := o.tenant(e, token)
 	if err != nil {
 		return err
 	}
@@ -85,7 +98,7 @@ func runEntraStandIn(ctx context.Context, e *env, o *entraStandInOptions) error 
 	server := &http.Server{Handler: tenant, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
-	if err := e.say(nil, standInReport{"ready", "http://" + listener.Addr().String(), o.users}); err != nil {
+	if err := e.say(nil, standInReport{"ready", "http://" + listener.Addr().String(), users}); err != nil {
 		return err
 	}
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -94,38 +107,79 @@ func runEntraStandIn(ctx context.Context, e *env, o *entraStandInOptions) error 
 	return nil
 }
 
-// tenant makes the tenant, which takes the token.
-func (o *entraStandInOptions) tenant(token string) (*entratest.Tenant, error) {
+// tenant makes the tenant, which takes the token, and says how many users it has.
+func (o *entraStandInOptions) tenant(e *env, token string) (tenant *entratest.Tenant, users int, err error) {
 	if o.users < 1 || o.users > 100000 {
-		return nil, usageError{fmt.Errorf("--users %d is not within 1 and 100000", o.users)}
+		return nil, 0, usageError{fmt.Errorf("--users %d is not within 1 and 100000", o.users)}
 	}
 	if err := refuseOldFile("--token-file", o.tokenFile); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	config := entratest.Config{Users: entratest.MakeUsers(o.users), Tokens: []entratest.Token{{Value: token, Scopes: entratest.Everything}}}
+	config, err := o.config(e)
+	if err != nil {
+		return nil, 0, err
+	}
 	var switches entratest.Switches
-	if o.policy != "" {
-		text, err := os.ReadFile(o.policy)
-		if err != nil {
-			return nil, err
-		}
-		config.Policy = text
-	}
 	if o.switches != "" {
 		text, err := os.ReadFile(o.switches)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.DisallowUnknownFields()
 		if err := decoder.Decode(&switches); err != nil {
-			return nil, fmt.Errorf("%s: %w", o.switches, err)
+			return nil, 0, fmt.Errorf("%s: %w", o.switches, err)
 		}
 	}
-	tenant, err := entratest.New(config)
+	config.Tokens = []entratest.Token{{Value: token, Scopes: entratest.Everything}}
+	tenant, err = entratest.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.policy, err)
+		return nil, 0, fmt.Errorf("%s: %w", cmp.Or(o.policy, o.world), err)
 	}
 	tenant.Switch(func(s *entratest.Switches) { *s = switches })
-	return tenant, nil
+	return tenant, len(config.Users), nil
+}
+
+// config reads what is in the tenant.
+func (o *entraStandInOptions) config(e *env) (c entratest.Config, err error) {
+	if o.world != "" {
+		text, err := os.ReadFile(o.world)
+		if err != nil {
+			return c, err
+		}
+		if c, err = entratest.ParseConfig(text); err != nil {
+			return c, fmt.Errorf("%s: %w", o.world, err)
+		}
+	}
+	if o.policy != "" {
+		if c.Policy, err = os.ReadFile(o.policy); err != nil {
+			return c, err
+		}
+	}
+	if c.Users == nil {
+		c.Users = entratest.MakeUsers(o.users)
+	}
+	if o.metadata != "" {
+		err = o.addModels(e, &c)
+	}
+	return c, err
+}
+
+// addModels has the tenant know the models of --metadata.
+func (o *entraStandInOptions) addModels(e *env, c *entratest.Config) error {
+	entries, err := e.readMetadata(o.metadata, o.root)
+	if err != nil {
+		return err
+	}
+	models := map[string]entratest.Model{}
+	for aaguid, entry := range entries {
+		roots, err := entry.Statement.Roots()
+		if err != nil {
+			e.note("%s: %v", aaguid, err)
+		}
+		models[aaguid] = entratest.Model{Name: entry.Statement.Description, Roots: roots}
+	}
+	maps.Copy(models, c.Models) // --world is for what is to be otherwise
+	c.Models = models
+	return nil
 }

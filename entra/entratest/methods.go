@@ -23,6 +23,7 @@ import (
 const (
 	zeroAAGUID  = "00000000-0000-0000-0000-000000000000"
 	jsonPackage = "#microsoft.graph.webauthnCredentialCreationOptions"
+	methodType  = "#microsoft.graph.fido2AuthenticationMethod"
 	origin      = "https://" + RPID
 )
 
@@ -36,10 +37,12 @@ type challenge struct {
 type method struct {
 	credentialID []byte
 	hidden       int // reads that do not find it yet
-	json         methodJSON
+	json         Passkey
 }
 
-type methodJSON struct {
+// Passkey is what the tenant says of a passkey (fido2AuthenticationMethod). In a world
+// all but the ID may be left out.
+type Passkey struct {
 	Type                    string   `json:"@odata.type"`
 	ID                      string   `json:"id"`
 	DisplayName             string   `json:"displayName"`
@@ -318,9 +321,9 @@ type checked struct {
 	certificates []string
 }
 
-func (m *checked) describe(name, id, created string) methodJSON {
-	j := methodJSON{
-		Type: "#microsoft.graph.fido2AuthenticationMethod", ID: id, DisplayName: name, Created: created, AAGUID: m.aaguid, Model: m.model,
+func (m *checked) describe(name, id, created string) Passkey {
+	j := Passkey{
+		Type: methodType, ID: id, DisplayName: name, Created: created, AAGUID: m.aaguid, Model: m.model,
 		AttestationCertificates: m.certificates, AttestationLevel: "notAttested", PasskeyType: "deviceBound",
 	}
 	if m.attested == nil {
@@ -424,7 +427,7 @@ func listMethods(t *Tenant, r *http.Request) (done, error) {
 	if err != nil {
 		return done{}, err
 	}
-	var list []methodJSON
+	var list []Passkey
 	for _, m := range t.methods[u.ID] {
 		if m.found() {
 			list = append(list, m.json)

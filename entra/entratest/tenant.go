@@ -28,19 +28,21 @@ const RPID = "login.microsoft.com"
 
 // Config is the tenant's world. All of it may be left out.
 type Config struct {
-	Policy    json.RawMessage // the passkey policy; nil: enabled for everybody, nothing restricted
-	Users     []User
-	Strengths []Strength
-	SignIns   []json.RawMessage
-	Models    map[string]Model // by AAGUID in lower case: what the service knows from metadata
-	Tokens    []Token
-	PageSize  int // of lists; 0: 100
-	Now       func() time.Time
+	Policy    json.RawMessage   `json:"policy"` // the passkey policy; nil: enabled for everybody, nothing restricted
+	Users     []User            `json:"users"`
+	Strengths []Strength        `json:"strengths"`
+	SignIns   []json.RawMessage `json:"signIns"`
+	Models    map[string]Model  `json:"models"` // by AAGUID in lower case: what the service knows from metadata
+	Tokens    []Token           `json:"-"`
+	PageSize  int               `json:"pageSize"` // of lists; 0: 100
+	Now       func() time.Time  `json:"-"`
 
 	// Tenant and Client are the IDs that the token endpoint goes by, Secret is what the
 	// client proves itself with. TokenScopes are in the tokens that it gives.
-	Tenant, Client, Secret string
-	TokenScopes            []string
+	Tenant      string   `json:"tenantId"`
+	Client      string   `json:"clientId"`
+	Secret      string   `json:"-"`
+	TokenScopes []string `json:"-"`
 }
 
 // User is an account.
@@ -49,13 +51,16 @@ type User struct {
 	UPN         string   `json:"userPrincipalName"`
 	DisplayName string   `json:"displayName"`
 	Type        string   `json:"userType"` // "": Member
-	Groups      []string `json:"-"`
+	Groups      []string `json:"groups"`   // IDs, also of those that the user is in through others
+	// Passkeys are there from the beginning; Tenant.Registered has them all.
+	Passkeys []Passkey `json:"fido2Methods"`
 }
 
 // Strength is an authentication strength.
 type Strength struct {
-	ID, DisplayName string
-	Combinations    []json.RawMessage
+	ID           string            `json:"id"`
+	DisplayName  string            `json:"displayName"`
+	Combinations []json.RawMessage `json:"combinationConfigurations"`
 }
 
 // Model is what the service knows of an AAGUID.
@@ -142,6 +147,9 @@ func New(c Config) (*Tenant, error) {
 	}
 	for _, token := range c.Tokens {
 		t.tokens[token.Value] = token.Scopes
+	}
+	if err := t.give(); err != nil {
+		return nil, err
 	}
 	t.mux = t.routes()
 	return t, nil
