@@ -12,6 +12,7 @@ import (
 
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/entra"
+	"github.com/fidokey/fidokey/entra/graph"
 	"github.com/fidokey/fidokey/metadata"
 )
 
@@ -19,8 +20,10 @@ import (
 var errNotKnown = errors.New("it cannot be said whether Entra accepts this")
 
 type entraCheckOptions struct {
-	policy, strength        string // files
-	user                    string
+	policy, strength        string // files; the strength of a tenant has a name
+	tenant                  bool
+	graph                   graphOptions
+	user, at                string
 	groups                  []string
 	guest                   bool
 	metadata, root          string // files
@@ -30,6 +33,9 @@ type entraCheckOptions struct {
 
 	models []ctap2.AAGUID
 	asked  entra.Case // but for the key
+
+	registered      []graph.Method // the user's passkeys
+	knowsRegistered bool
 }
 
 func newEntraCheckCmd(e *env) *cobra.Command {
@@ -46,6 +52,11 @@ passkey profile for the user is judged; one that takes the key is enough. Withou
 policy it is judged what Entra needs of every key, with attestation enforced and
 without. --strength is an authentication strength, which counts at sign-in.
 
+With --tenant the policy, the groups of the user and whether the user is a guest come
+from the tenant, and --strength names one of its authentication strengths. It takes the
+permissions Policy.Read.All, and with --user User.Read.All and GroupMember.Read.All; with
+UserAuthMethod-Passkey.Read.All it tells whether the key is registered for the user.
+
 Where attestation is enforced the model must stand in the metadata of the FIDO
 Alliance: the one that 'fidokey metadata update' has stored, or --metadata. Without,
 it is looked up in Microsoft's list of accepted models, as of ` + metadata.Date().Format(time.DateOnly) + `.
@@ -55,12 +66,16 @@ brings to prove its model, and deletes it again. The RP ID of Entra's passkeys i
 login.microsoft.com. login.microsoftonline.com, where people sign in, is another one:
 a passkey for it is not found by Entra.
 
-Exit code 7 means refused, 1 that it cannot be said.`,
-		Example: `  fidokey entra check --policy policy.json
+Exit code 7 means refused, 1 that it cannot be said.
+
+` + signInHelp,
+		Example: `  fidokey entra check --tenant --user sam@example.com
+  fidokey entra check --policy policy.json
   fidokey entra check --policy policy.json --groups 5f0e8c1a-0000-4000-8000-000000000001 --strength strength.json
   fidokey entra check --test-registration login.microsoft.com
   fidokey entra check --policy policy.json --aaguid 2fc0579f-8113-47ea-b116-bb5a8db9202a
-  fidokey entra check --policy policy.json --inventory keys.csv --json`,
+  fidokey entra check --policy policy.json --inventory keys.csv --json
+  fidokey entra check --tenant --aaguid 2fc0579f-8113-47ea-b116-bb5a8db9202a --strength 'Company keys'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.asked.User.AnyGroup = !cmd.Flags().Changed("groups")
@@ -69,22 +84,26 @@ Exit code 7 means refused, 1 that it cannot be said.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.policy, "policy", "", "the tenant's passkey (FIDO2) policy, a file in JSON; '-' is standard input")
-	flags.StringVar(&o.user, "user", "", "whose key it is to be; one with #EXT# in the name is a guest")
-	flags.StringSliceVar(&o.groups, "groups", nil, "the IDs of the user's groups, '' for none (default: not known, every target counts)")
+	flags.BoolVar(&o.tenant, "tenant", false, "take the policy, and what is known of --user, from the tenant")
+	flags.StringVar(&o.user, "user", "", "whose key it is to be (UPN); one with #EXT# in the name is a guest")
+	flags.StringSliceVar(&o.groups, "groups", nil, "the IDs of the user's groups, '' for none (default: those in the tenant, else not known: every target counts)")
 	flags.BoolVar(&o.guest, "guest", false, "the user is a guest")
-	flags.StringVar(&o.strength, "strength", "", "an authentication strength with its combinationConfigurations, a file in JSON")
+	flags.StringVar(&o.strength, "strength", "", "an authentication strength with its combinationConfigurations, a file in JSON; with --tenant its name or ID")
 	flags.StringVar(&o.metadata, "metadata", "", "the metadata BLOB to look into, a file (default: the stored one)")
 	addRootFlag(cmd, &o.root)
+	flags.StringVar(&o.at, "at", "", "judge by the certificates and the metadata's status of a day or time, as 2026-07-01 (default: now)")
 	flags.StringArrayVar(&o.aaguids, "aaguid", nil, "judge a model without a key; may be repeated")
 	flags.StringVar(&o.inventory, "inventory", "", "judge the models of a list: JSON, CSV or lines with AAGUIDs; '-' is standard input")
 	flags.Var(oneOf{&o.registration, []string{entraRPID, onlineRPID}}, "test-registration", "make a passkey for this RP ID and delete it again: "+entraRPID+" or "+onlineRPID)
 	o.pin.addFlags(cmd, "pin", "the PIN")
+	o.graph.addFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("policy", "tenant")
 	cmd.Flags().BoolVarP(&e.yes, "yes", "y", false, "do not ask for agreement to leave the test passkey on a key that cannot delete it")
 	return cmd
 }
 
 func runEntraCheck(ctx context.Context, e *env, o *entraCheckOptions) error {
-	if err := o.read(e); err != nil {
+	if err := o.read(ctx, e); err != nil {
 		return err
 	}
 	closeMetadata, err := o.openMetadata(e)
@@ -104,14 +123,35 @@ func runEntraCheck(ctx context.Context, e *env, o *entraCheckOptions) error {
 	return errors.Join(e.say(nil, r), r.failed())
 }
 
-// read reads the files and flags.
-func (o *entraCheckOptions) read(e *env) error {
+// read reads the files and flags, and asks the tenant.
+func (o *entraCheckOptions) read(ctx context.Context, e *env) error {
 	if err := o.readModels(e); err != nil {
 		return err
 	}
 	if o.models != nil && (e.global.device != "" || o.registration != "") {
 		return usageError{errors.New("--aaguid and --inventory judge models without a key; --device and --test-registration are for one")}
 	}
+	o.asked.Now = time.Now()
+	if o.at != "" {
+		var err error
+		if o.asked.Now, err = parseAt(o.at); err != nil {
+			return err
+		}
+	}
+	readRules := o.readFiles
+	if o.tenant {
+		readRules = o.readTenant
+	}
+	if err := readRules(ctx, e); err != nil {
+		return err
+	}
+	o.asked.User.Groups = o.groups
+	o.asked.User.Guest = o.guest || strings.Contains(strings.ToUpper(o.user), "#EXT#")
+	return nil
+}
+
+// readFiles reads the policy and the strength, where they are given.
+func (o *entraCheckOptions) readFiles(_ context.Context, e *env) error {
 	if o.policy != "" {
 		text, err := e.readFile(o.policy)
 		if err != nil {
@@ -130,9 +170,6 @@ func (o *entraCheckOptions) read(e *env) error {
 			return usageError{fmt.Errorf("%s: %w", o.strength, err)}
 		}
 	}
-	o.asked.Now = time.Now()
-	o.asked.User.Groups = o.groups
-	o.asked.User.Guest = o.guest || strings.Contains(strings.ToUpper(o.user), "#EXT#")
 	return nil
 }
 
@@ -163,7 +200,7 @@ func (o *entraCheckOptions) readModels(e *env) error {
 func (o *entraCheckOptions) openMetadata(e *env) (closeIt func() error, err error) {
 	closeIt = func() error { return nil }
 	if o.metadata != "" {
-		o.asked.Metadata, err = e.readMetadata(o.metadata, o.root)
+		o.asked.Metadata, err = e.readMetadata(o.metadata, o.root, o.asked.Now)
 		return closeIt, err
 	}
 	x, err := openMetadata()
@@ -175,7 +212,9 @@ func (o *entraCheckOptions) openMetadata(e *env) (closeIt func() error, err erro
 		e.note("The stored metadata cannot be read: %v", err)
 		return closeIt, nil
 	}
-	e.noteStale(newBlobReport(x))
+	if o.at == "" {
+		e.noteStale(newBlobReport(x))
+	}
 	o.asked.Metadata = x
 	return x.Close, nil
 }
@@ -185,12 +224,13 @@ type blobFile map[string]*metadata.Entry
 
 func (b blobFile) Entry(aaguid string) (*metadata.Entry, error) { return b[aaguid], nil }
 
-// readMetadata reads the BLOB of --metadata, which must check out.
-func (e *env) readMetadata(file, root string) (blobFile, error) {
+// readMetadata reads the BLOB of --metadata, which must check out at a time.
+func (e *env) readMetadata(file, root string, at time.Time) (blobFile, error) {
 	verifier, err := rootFlag(root)
 	if err != nil {
 		return nil, err
 	}
+	verifier.Now = at
 	data, err := e.readBlob(file)
 	if err != nil {
 		return nil, err
@@ -215,6 +255,9 @@ func (e *env) entraCheck(ctx context.Context, key *openedKey, o *entraCheckOptio
 		return nil, err
 	}
 	r := o.newReport()
+	if r.Registered, err = o.compareRegistered(ctx, key.Key, info.AAGUID); err != nil {
+		return nil, err
+	}
 	judged := entra.Key{AAGUID: info.AAGUID, Info: info}
 	var failed error
 	if o.registration != "" {
@@ -234,6 +277,9 @@ type entraCheckReport struct {
 	Verdict          entra.Verdict     `json:"verdict"` // the worst
 	Policy           bool              `json:"policy"`  // one was given
 	User             string            `json:"user,omitempty"`
+	Groups           []string          `json:"groups,omitzero"` // nil: not known
+	Guest            bool              `json:"guest"`
+	Registered       *entraRegistered  `json:"registered,omitempty"` // nil: not asked for
 	TestRegistration *testRegistration `json:"testRegistration,omitempty"`
 	Keys             []entraKeyReport  `json:"keys"`
 }
@@ -248,7 +294,11 @@ type entraKeyReport struct {
 }
 
 func (o *entraCheckOptions) newReport() *entraCheckReport {
-	return &entraCheckReport{Verdict: entra.VerdictAccepted, Policy: o.asked.Policy != nil, User: o.user}
+	r := &entraCheckReport{Verdict: entra.VerdictAccepted, Policy: o.asked.Policy != nil, User: o.user, Guest: o.asked.User.Guest}
+	if !o.asked.User.AnyGroup {
+		r.Groups = append([]string{}, o.groups...)
+	}
+	return r
 }
 
 func (r *entraCheckReport) judge(c entra.Case, key entra.Key) {
@@ -302,7 +352,10 @@ func (r *entraCheckReport) print(w *printer) {
 	w.line("Model", "%s", k.Name)
 	w.line("AAGUID", "%v", k.AAGUID)
 	if r.User != "" {
-		w.line("User", "%s", r.User)
+		w.line("User", "%s", r.userWords())
+	}
+	if r.Registered != nil {
+		r.Registered.print(w)
 	}
 	if t := r.TestRegistration; t != nil {
 		t.print(w)
@@ -320,6 +373,18 @@ func (r *entraCheckReport) print(w *printer) {
 		rows = append(rows, []string{outcome, string(reason.Stage), reason.Profile, reason.Rule, reason.Detail})
 	}
 	w.table([]string{"", "at", "profile", "rule", "found"}, rows)
+}
+
+// userWords is the user with what counts of the account.
+func (r *entraCheckReport) userWords() string {
+	words := r.User
+	if r.Guest {
+		words += ", a guest"
+	}
+	if r.Groups != nil {
+		words += fmt.Sprintf(" (groups: %d)", len(r.Groups))
+	}
+	return words
 }
 
 func (r *entraCheckReport) printPolicy(w *printer) {

@@ -167,7 +167,7 @@ func (o *entraStandInOptions) config(e *env) (c entratest.Config, err error) {
 
 // addModels has the tenant know the models of --metadata.
 func (o *entraStandInOptions) addModels(e *env, c *entratest.Config) error {
-	entries, err := e.readMetadata(o.metadata, o.root)
+	entries, err := e.readMetadata(o.metadata, o.root, time.Time{})
 	if err != nil {
 		return err
 	}

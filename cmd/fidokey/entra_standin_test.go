@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/internal/mdstest"
+)
+
+// tenantCmd is "tenant fidokey entra stand-in ARGS..." of the scripts: it starts a tenant,
+// and when that is ready the environment names it and its token.
+func tenantCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 || args[0] != "fidokey" {
+		ts.Fatalf("usage: tenant fidokey entra stand-in ARGS...")
+	}
+	var stderr bytes.Buffer
+	token, err := os.MkdirTemp(ts.MkAbs("."), "tenant")
+	ts.Check(err)
+	token += "/token"
+	cmd := exec.Command(args[0], append(args[1:], "--token-file", token, "--json")...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
+	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	var answer struct {
+		Result struct{ URL string }
+	}
+	if err := json.NewDecoder(stdout).Decode(&answer); err != nil {
+		ts.Fatalf("the tenant does not begin: %v\n%s", err, &stderr)
+	}
+	go io.Copy(io.Discard, stdout)
+	text, err := os.ReadFile(token)
+	ts.Check(err)
+	ts.Setenv(graphRootVariable, answer.Result.URL)
+	ts.Setenv(graphTokenVariable, strings.TrimSpace(string(text)))
+}
+
+// vouchCmd is "vouch FILE" of the scripts: a metadata BLOB that has the model of the key
+// which is plugged in, certified, with the root that its attestation leads to; root.pem
+// is what the BLOB leads to.
+func vouchCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: vouch FILE")
+	}
+	key := stationOf(ts).key
+	info, err := ctap2.Do(context.Background(), key, ctap2.GetInfo{})
+	ts.Check(err)
+	root, err := key.AttestationRoot()
+	ts.Check(err)
+	entry := mdstest.Entry(1, "")
+	statement := entry["metadataStatement"].(map[string]any)
+	statement["description"] = "Key that is vouched for"
+	entry["aaguid"], statement["aaguid"] = info.AAGUID.String(), info.AAGUID.String()
+	statement["attestationRootCertificates"] = []string{base64.StdEncoding.EncodeToString(root)}
+	a, err := metadataAuthority()
+	ts.Check(err)
+	blob, err := a.Sign(mdstest.Blob{No: 1, Entries: []any{entry}}.JSON())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), blob, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("root.pem"), a.RootPEM(), 0o600))
+}
