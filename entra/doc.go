@@ -6,7 +6,8 @@
 // reason for each rule. It is a function of its arguments: it reads no file, asks no
 // network and no clock.
 //
-// MethodID, Readings and ParseUserHandle read the identifiers that Entra writes.
+// ParseUserHandle reads the user handle of a passkey; the identifiers that Graph writes
+// are read by package graph.
 //
 // The rules are those that Microsoft documents, and what was seen of the service
 // where it documents nothing. What is accepted in the end only the service says.

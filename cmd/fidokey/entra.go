@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/entra"
+	"github.com/fidokey/fidokey/entra/graph"
 	"github.com/fidokey/fidokey/webauthn"
 )
 
@@ -45,13 +47,13 @@ shown. A user handle names its tenant, as far as is known.`,
 }
 
 func runEntraDecode(e *env, text string) error {
-	readings, err := entra.Readings(text)
+	readings, err := graph.DecodeExcluded(strings.TrimSpace(text))
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("%q: %w", text, err)}
 	}
 	r := &entraDecodeReport{}
 	for _, b := range readings {
-		one := entraReading{Hex: hex.EncodeToString(b), Base64URL: b, MethodID: entra.MethodID(b), bytes: b}
+		one := entraReading{Hex: hex.EncodeToString(b), Base64URL: b, MethodID: graph.EncodeMethodID(b), bytes: b}
 		if h, ok := entra.ParseUserHandle(b); ok {
 			one.UserHandle = &userHandleJSON{Tenant: h.Tenant, Personal: h.Personal, words: h.String()}
 		}

@@ -14,30 +14,27 @@ func EncodeMethodID(credentialID []byte) string {
 	return base64.RawURLEncoding.EncodeToString(credentialID) + string(rune('0'+padding))
 }
 
-// DecodeMethodID returns the credential ID of a passkey's ID. Of a method ID the form is
-// known; DecodeExcluded has to guess.
+// DecodeMethodID returns the credential ID of a passkey's ID. The form of those is known;
+// DecodeExcluded has to guess.
 func DecodeMethodID(id string) ([]byte, error) {
-	if n := len(id) - 1; n > 0 && id[n] >= '0' && id[n] <= '2' && (n+int(id[n]-'0'))%4 == 0 {
-		if credentialID, err := strictURL.DecodeString(id[:n]); err == nil {
+	if n := len(id) - 1; n > 0 {
+		credentialID, err := strictURL.DecodeString(id[:n])
+		if err == nil && EncodeMethodID(credentialID) == id {
 			return credentialID, nil
 		}
 	}
-	readings, err := DecodeExcluded(id)
-	if err != nil {
-		return nil, fmt.Errorf("%q is no passkey's ID: %w", printable(id), err)
-	}
-	return readings[0], nil
+	return nil, fmt.Errorf("%q is no passkey's ID: base64url with the number of padding characters as a digit", printable(id))
 }
 
 var (
 	strictURL = base64.RawURLEncoding.Strict()
-	errForm   = errors.New("it is neither base64 nor base64url")
+	errForm   = errors.New("it is neither base64 nor base64url, with or without a padding digit")
 )
 
 // DecodeExcluded returns the credential ID in any of the forms that the service writes
 // into excludeCredentials: base64url, base64, or base64url with the number of padding
-// characters as a digit. Where two of them fit it returns both; one more credential to
-// exclude does no harm.
+// characters as a digit. Where two of them fit it returns both, first the one without
+// the digit; one more credential to exclude does no harm.
 func DecodeExcluded(id string) (readings [][]byte, err error) {
 	if strings.ContainsAny(id, "+/=") {
 		credentialID, err := base64.StdEncoding.Strict().DecodeString(id)
