@@ -206,7 +206,7 @@ func (c listedCredential) json() credentialJSON {
 		UserID: c.User.ID, UserName: c.User.Name, UserDisplayName: c.User.DisplayName,
 		CredProtect: c.CredProtect, LargeBlobKey: len(c.LargeBlobKey) > 0, ThirdPartyPayment: c.ThirdPartyPayment,
 	}
-	if h, ok := entra.ParseUserHandle(c.User.ID); ok && c.rp.ID == entraRPID {
+	if h, ok := c.ofMicrosoft(); ok {
 		j.EntraTenant = h.Tenant
 	}
 	if c.PublicKey != nil {
@@ -218,6 +218,14 @@ func (c listedCredential) json() credentialJSON {
 		}
 	}
 	return j
+}
+
+// ofMicrosoft reads the user handle of an account at Microsoft.
+func (c listedCredential) ofMicrosoft() (h entra.UserHandle, ok bool) {
+	if c.rp.ID != entraRPID {
+		return h, false
+	}
+	return entra.ParseUserHandle(c.User.ID)
 }
 
 func (f found) json() []credentialJSON {
@@ -329,6 +337,17 @@ func (r *credentialList) print(w *printer) {
 		w.printf("The key has no passkeys here.")
 	case len(r.found) > 0:
 		w.table([]string{"rp id", "user", "display name", "credential id", "credProtect"}, r.found.rows())
+		r.found.printMicrosoft(w)
+	}
+}
+
+// printMicrosoft says of which tenants the passkeys for Microsoft Entra ID are.
+func (f found) printMicrosoft(w *printer) {
+	short := f.shortIDs()
+	for i, c := range f {
+		if h, ok := c.ofMicrosoft(); ok {
+			w.line(short[i], "%s", h)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra"
 	"github.com/fidokey/fidokey/entra/enrol"
 	"github.com/fidokey/fidokey/entra/graph"
 )
@@ -88,7 +89,8 @@ func newEntraMethod(m *graph.Method) entraMethod {
 type entraRegisterReport struct {
 	User   string      `json:"user"`
 	Method entraMethod `json:"method"`
-	PINSet bool        `json:"pinSet"` // the key had none
+	Tenant string      `json:"tenant,omitempty"` // probably: as the user handle has it
+	PINSet bool        `json:"pinSet"`           // the key had none
 }
 
 func (r *entraRegisterReport) print(w *printer) {
@@ -103,6 +105,9 @@ func (r *entraRegisterReport) print(w *printer) {
 	w.line("Attestation", "%s", r.Method.AttestationLevel)
 	w.line("Type", "%s", r.Method.PasskeyType)
 	w.line("ID in Entra", "%s", r.Method.ID)
+	if r.Tenant != "" {
+		w.line("Tenant", "%s (probable)", r.Tenant)
+	}
 }
 
 func runEntraRegister(ctx context.Context, e *env, o *entraRegisterOptions) error {
@@ -151,7 +156,8 @@ func (o *entraRegisterOptions) register(ctx context.Context, e *env, g *graph.Cl
 	if made == nil || made.Method == nil {
 		return nil, err
 	}
-	return &entraRegisterReport{User: o.user, Method: newEntraMethod(made.Method), PINSet: made.PINSet}, err
+	handle, _ := entra.ParseUserHandle(made.UserHandle)
+	return &entraRegisterReport{User: o.user, Method: newEntraMethod(made.Method), Tenant: handle.Tenant, PINSet: made.PINSet}, err
 }
 
 func newEntraListCmd(e *env) *cobra.Command {
