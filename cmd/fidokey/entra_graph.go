@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,15 @@ import (
 const (
 	graphRootVariable  = "FIDOKEY_GRAPH"
 	graphTokenVariable = "FIDOKEY_GRAPH_TOKEN"
+	signInVariable     = "FIDOKEY_SIGN_IN"
+	// These are Azure's own.
+	tenantVariable    = "AZURE_TENANT_ID"
+	clientVariable    = "AZURE_CLIENT_ID"
+	authorityVariable = "AZURE_AUTHORITY_HOST"
 )
+
+// signInWays are the words of --sign-in.
+var signInWays = []string{signInToken, signInDeviceCode, signInSecret, signInCertificate, signInCLI, signInManaged}
 
 // The words of --sign-in.
 const (
@@ -34,7 +43,8 @@ const signInHelp = `How to sign in is the matter of --sign-in: 'token' takes one
 from $FIDOKEY_GRAPH_TOKEN, --token-file or --token-stdin; 'device-code' has you sign in
 with a browser, on any machine; 'client-secret' and 'certificate' are for an
 application; 'azure-cli' asks az; 'managed-identity' is for machines in Azure. A token
-or secret is never a flag's value, and is neither shown nor kept.`
+or secret is never a flag's value, and is neither shown nor kept. $FIDOKEY_SIGN_IN,
+$AZURE_TENANT_ID and $AZURE_CLIENT_ID stand for --sign-in, --tenant-id and --client-id.`
 
 // graphOptions are the flags of commands that ask Graph.
 type graphOptions struct {
@@ -48,12 +58,12 @@ type graphOptions struct {
 
 func (o *graphOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	o.cloud, o.signIn = "global", signInToken
+	o.cloud = "global"
 	flags.Var(oneOf{&o.cloud, graph.CloudNames()}, "cloud", "the tenant's cloud: "+strings.Join(graph.CloudNames(), ", "))
 	flags.StringVar(&o.root, "graph", "", "where Graph is, for a stand-in on this machine (default: $"+graphRootVariable+", else that of the cloud)")
-	flags.Var(oneOf{&o.signIn, []string{signInToken, signInDeviceCode, signInSecret, signInCertificate, signInCLI, signInManaged}}, "sign-in", "token, device-code, client-secret, certificate, azure-cli or managed-identity")
-	flags.StringVar(&o.tenant, "tenant-id", "", "the tenant: its ID or a domain of it")
-	flags.StringVar(&o.client, "client-id", "", "the ID of the application that is registered in the tenant")
+	flags.Var(oneOf{&o.signIn, signInWays}, "sign-in", "token, device-code, client-secret, certificate, azure-cli or managed-identity (default: $"+signInVariable+", else token)")
+	flags.StringVar(&o.tenant, "tenant-id", "", "the tenant: its ID or a domain of it (default: $"+tenantVariable+")")
+	flags.StringVar(&o.client, "client-id", "", "the ID of the application that is registered in the tenant (default: $"+clientVariable+")")
 	flags.StringVar(&o.tokenFile, "token-file", "", "read the token from a file")
 	flags.BoolVar(&o.tokenStdin, "token-stdin", false, "read the token from a line of standard input")
 	flags.StringVar(&o.secretFile, "client-secret-file", "", "read the client secret from a file")
@@ -70,8 +80,13 @@ func (o *graphOptions) clientOf(e *env) (*graph.Client, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	cloud.Graph = cmp.Or(o.root, os.Getenv(graphRootVariable), cloud.Graph)
-	s := graph.SignIn{Cloud: cloud, Tenant: o.tenant, Client: o.client}
+	if root := cmp.Or(o.root, os.Getenv(graphRootVariable)); root != "" { // a stand-in may have an authority of its own
+		cloud.Graph, cloud.Authority = root, cmp.Or(os.Getenv(authorityVariable), cloud.Authority)
+	}
+	if o.signIn = cmp.Or(o.signIn, os.Getenv(signInVariable), signInToken); !slices.Contains(signInWays, o.signIn) {
+		return nil, usageError{fmt.Errorf("$%s is %q, and must be one of %s", signInVariable, o.signIn, strings.Join(signInWays, ", "))}
+	}
+	s := graph.SignIn{Cloud: cloud, Tenant: cmp.Or(o.tenant, os.Getenv(tenantVariable)), Client: cmp.Or(o.client, os.Getenv(clientVariable))}
 	if err := o.choose(e, &s); err != nil {
 		return nil, err
 	}

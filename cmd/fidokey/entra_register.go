@@ -118,6 +118,9 @@ func runEntraRegister(ctx context.Context, e *env, o *entraRegisterOptions) erro
 	if err != nil {
 		return err
 	}
+	if err := g.Provisions(); err != nil {
+		return usageError{err}
+	}
 	var held heldPIN
 	defer held.forget()
 	return e.onKey(ctx, held.holdNew(held.hold(e.prompt(&o.pin, &o.pin))), func(ctx context.Context, key *openedKey) (report, error) {

@@ -37,12 +37,15 @@ type Config struct {
 	PageSize  int               `json:"pageSize"` // of lists; 0: 100
 	Now       func() time.Time  `json:"-"`
 
-	// Tenant and Client are the IDs that the token endpoint goes by, Secret is what the
-	// client proves itself with. TokenScopes are in the tokens that it gives.
+	// Tenant and Client are the IDs that the token endpoint goes by, Secret and
+	// Certificates are what the client proves itself with, one or the other. TokenScopes
+	// are in the tokens that it gives.
 	Tenant      string   `json:"tenantId"`
 	Client      string   `json:"clientId"`
 	Secret      string   `json:"-"`
 	TokenScopes []string `json:"-"`
+
+	Certificates []*x509.Certificate `json:"-"`
 }
 
 // User is an account.
@@ -114,6 +117,8 @@ type Tenant struct {
 	challenges map[string]*challenge
 	methods    map[string][]*method // by user ID
 	codes      map[string]bool      // device codes: whether the person has agreed
+	given      []string             // device codes
+	assertions map[string]bool      // IDs of those that were used
 	handles    []byte               // makes user handles
 	requests   int
 	batched    int
@@ -137,7 +142,7 @@ func New(c Config) (*Tenant, error) {
 	}
 	t := &Tenant{
 		now: c.Now, config: c, tokens: map[string][]string{}, challenges: map[string]*challenge{},
-		methods: map[string][]*method{}, codes: map[string]bool{}, handles: random(32), counts: map[string]int{},
+		methods: map[string][]*method{}, codes: map[string]bool{}, assertions: map[string]bool{}, handles: random(32), counts: map[string]int{},
 	}
 	if err := json.Unmarshal(c.Policy, &t.policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -180,6 +185,14 @@ func (t *Tenant) Agree() {
 	for code := range t.codes {
 		t.codes[code] = true
 	}
+}
+
+// DeviceCodes returns those that were given out. They are secrets of the programs that
+// wait for the person.
+func (t *Tenant) DeviceCodes() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.given)
 }
 
 // Count returns how often an operation was carried out: "register", "options", "batch"

@@ -1,10 +1,17 @@
 package entratest
 
 import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // openID tells where tokens are got.
@@ -31,9 +38,8 @@ func (t *Tenant) grant(r *http.Request) (int, any) {
 	}
 	switch r.PostFormValue("grant_type") {
 	case "client_credentials":
-		secret := r.PostFormValue("client_secret")
-		if secret == "" || secret != t.config.Secret {
-			return oauthError("invalid_client", "the client secret is wrong")
+		if err := t.proves(r); err != nil {
+			return oauthError("invalid_client", err.Error())
 		}
 		if !slices.ContainsFunc(strings.Fields(r.PostFormValue("scope")), isDefault) {
 			return oauthError("invalid_scope", "client credentials take the scope /.default")
@@ -59,6 +65,55 @@ func (t *Tenant) grant(r *http.Request) (int, any) {
 	}
 }
 
+// proves judges what a program shows to be the application: its secret, or a statement
+// that the key of one of its certificates has signed (RFC 7523).
+func (t *Tenant) proves(r *http.Request) error {
+	text := r.PostFormValue("client_assertion")
+	if text == "" {
+		if secret := r.PostFormValue("client_secret"); secret == "" || secret != t.config.Secret {
+			return errors.New("the client secret is wrong")
+		}
+		return nil
+	}
+	if r.PostFormValue("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+		return errors.New("client_assertion_type is not that of a JWT")
+	}
+	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.RS256, jose.PS256})
+	if err != nil {
+		return err
+	}
+	certificate := t.certificateOf(token)
+	if certificate == nil {
+		return errors.New("no certificate of the application has the thumbprint x5t#S256")
+	}
+	var claims jwt.Claims
+	if err := token.Claims(certificate.PublicKey, &claims); err != nil {
+		return err
+	}
+	here := "https://" + r.Host + r.URL.Path
+	expected := jwt.Expected{Issuer: t.config.Client, Subject: t.config.Client, AnyAudience: jwt.Audience{here}, Time: t.now()}
+	if err := claims.Validate(expected); err != nil {
+		return err
+	}
+	if claims.Expiry == nil || claims.ID == "" || t.assertions[claims.ID] {
+		return errors.New("the assertion has no end or no ID, or was used before")
+	}
+	t.assertions[claims.ID] = true
+	return nil
+}
+
+// certificateOf finds the one that a statement names: in standard base64, as Microsoft's
+// libraries write it, though RFC 7515 says base64url.
+func (t *Tenant) certificateOf(token *jwt.JSONWebToken) *x509.Certificate {
+	for _, c := range t.config.Certificates {
+		thumbprint := sha256.Sum256(c.Raw)
+		if len(token.Headers) == 1 && token.Headers[0].ExtraHeaders["x5t#S256"] == base64.StdEncoding.EncodeToString(thumbprint[:]) {
+			return c
+		}
+	}
+	return nil
+}
+
 // isDefault is true for the scope that means all that the application has.
 func isDefault(scope string) bool { return strings.HasSuffix(scope, "/.default") }
 
@@ -70,7 +125,7 @@ func oauthError(code, description string) (int, any) {
 func (t *Tenant) deviceCode(w http.ResponseWriter, r *http.Request) {
 	t.mu.Lock()
 	code := hex.EncodeToString(random(16))
-	t.codes[code] = false
+	t.codes[code], t.given = false, append(t.given, code)
 	t.mu.Unlock()
 	t.write(w, r, http.StatusOK, map[string]any{
 		"device_code": code, "user_code": "STANDIN1", "verification_uri": "https://" + r.Host + "/device", "expires_in": 900, "interval": 1,

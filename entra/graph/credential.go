@@ -1,9 +1,11 @@
 package graph
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,7 +14,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 // SignIn says how to get a token. One of its kinds is chosen; Tenant and Client go with
@@ -29,10 +33,7 @@ type SignIn struct {
 	// DeviceCode shows a person where to sign in, and with which code.
 	DeviceCode func(message string)
 
-	// Transport, and Disconnected: no service that knows all clouds is asked whether
-	// there is this one. Both are for tests.
-	Transport    policy.Transporter
-	Disconnected bool
+	Transport policy.Transporter // for tests
 }
 
 // A Certificate proves that a program is the application.
@@ -42,10 +43,18 @@ type Certificate struct {
 }
 
 // ParseCertificate reads a certificate and its key, in PEM or PKCS #12; the password is
-// for the latter.
+// for the latter. Files of PKCS #12 are not left to azidentity, which knows only those
+// that OpenSSL and Windows made before 2021.
 func ParseCertificate(data, password []byte) (Certificate, error) {
-	chain, key, err := azidentity.ParseCertificates(data, password)
-	return Certificate{chain, key}, err
+	if bytes.Contains(data, []byte("-----BEGIN ")) {
+		chain, key, err := azidentity.ParseCertificates(data, nil)
+		return Certificate{chain, key}, err
+	}
+	key, leaf, others, err := pkcs12.DecodeChain(data, string(password))
+	if err != nil {
+		return Certificate{}, fmt.Errorf("neither PEM nor PKCS #12 that can be read: %w", err)
+	}
+	return Certificate{append([]*x509.Certificate{leaf}, others...), key}, nil
 }
 
 // Secret is a text that no print shows.
@@ -75,6 +84,9 @@ func (s SignIn) Credential() (azcore.TokenCredential, error) {
 	if s.Cloud == (Cloud{}) {
 		s.Cloud = clouds["global"]
 	}
+	// Of Microsoft's own authorities it is known that there are such; any other one is not
+	// for a service of theirs to know.
+	alone := !knownAuthority(s.Cloud.Authority)
 	options := azcore.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: s.Cloud.Authority}, Transport: s.Transport}
 	switch {
 	case s.Token != "":
@@ -87,13 +99,13 @@ func (s SignIn) Credential() (azcore.TokenCredential, error) {
 			return nil, err
 		}
 		return azidentity.NewClientSecretCredential(s.Tenant, s.Client, string(s.Secret),
-			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: s.Disconnected})
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: alone})
 	case s.Certificate.Key != nil:
 		if err := s.needsApplication(); err != nil {
 			return nil, err
 		}
 		return azidentity.NewClientCertificateCredential(s.Tenant, s.Client, s.Certificate.Chain, s.Certificate.Key,
-			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: s.Disconnected, SendCertificateChain: true})
+			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: alone, SendCertificateChain: true})
 	case s.CLI:
 		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: s.Tenant})
 	case s.Managed:
@@ -107,7 +119,7 @@ func (s SignIn) Credential() (azcore.TokenCredential, error) {
 			return nil, err
 		}
 		return azidentity.NewDeviceCodeCredential(&azidentity.DeviceCodeCredentialOptions{
-			ClientOptions: options, TenantID: s.Tenant, ClientID: s.Client, DisableInstanceDiscovery: s.Disconnected,
+			ClientOptions: options, TenantID: s.Tenant, ClientID: s.Client, DisableInstanceDiscovery: alone,
 			UserPrompt: func(_ context.Context, m azidentity.DeviceCodeMessage) error {
 				s.DeviceCode(printable(m.Message))
 				return nil
@@ -115,6 +127,27 @@ func (s SignIn) Credential() (azcore.TokenCredential, error) {
 		})
 	}
 	return nil, errors.New("no way to sign in is chosen")
+}
+
+// ErrSignIn means that there is no token, for who signs people in refuses it.
+var ErrSignIn = errors.New("the sign-in is refused")
+
+// signInError has the words of who signs people in, where azidentity has the whole of
+// their answer.
+func signInError(err error) error {
+	var failed *azidentity.AuthenticationFailedError
+	if !errors.As(err, &failed) || failed.RawResponse == nil {
+		return err
+	}
+	var answer struct {
+		Error       string
+		Description string `json:"error_description"`
+	}
+	text, unread := runtime.Payload(failed.RawResponse)
+	if unread != nil || json.Unmarshal(text, &answer) != nil || answer.Error == "" {
+		return fmt.Errorf("%w with status %d", ErrSignIn, failed.RawResponse.StatusCode)
+	}
+	return fmt.Errorf("%w: %s: %s", ErrSignIn, printable(answer.Error), printable(answer.Description))
 }
 
 func (s SignIn) needsApplication() error {

@@ -40,10 +40,10 @@ type Cloud struct {
 // clouds are those that have passkeys. Creation options are offered in the global one
 // only, listing in those of the US Government too.
 var clouds = map[string]Cloud{
-	"global":    {"global", "https://graph.microsoft.com", cloud.AzurePublic.ActiveDirectoryAuthorityHost},
-	"usgov":     {"usgov", "https://graph.microsoft.us", cloud.AzureGovernment.ActiveDirectoryAuthorityHost},
-	"usgov-dod": {"usgov-dod", "https://dod-graph.microsoft.us", cloud.AzureGovernment.ActiveDirectoryAuthorityHost},
-	"china":     {"china", "https://microsoftgraph.chinacloudapi.cn", cloud.AzureChina.ActiveDirectoryAuthorityHost},
+	"global":   {"global", "https://graph.microsoft.com", cloud.AzurePublic.ActiveDirectoryAuthorityHost},
+	"usgov-l4": {"usgov-l4", "https://graph.microsoft.us", cloud.AzureGovernment.ActiveDirectoryAuthorityHost},
+	"usgov-l5": {"usgov-l5", "https://dod-graph.microsoft.us", cloud.AzureGovernment.ActiveDirectoryAuthorityHost},
+	"china":    {"china", "https://microsoftgraph.chinacloudapi.cn", cloud.AzureChina.ActiveDirectoryAuthorityHost},
 }
 
 // CloudNames lists the names that CloudNamed takes.
@@ -56,6 +56,27 @@ func CloudNamed(name string) (Cloud, error) {
 		return c, fmt.Errorf("there is no cloud %q; it is one of %s", name, strings.Join(CloudNames(), ", "))
 	}
 	return c, nil
+}
+
+func knownAuthority(address string) bool {
+	for _, c := range clouds {
+		if c.Authority == address {
+			return true
+		}
+	}
+	return false
+}
+
+// ErrNotOffered means that nobody can register passkeys for others in a cloud.
+var ErrNotOffered = errors.New("administrators can register passkeys for users in the global cloud only; here users register them themselves")
+
+// Provisions returns ErrNotOffered for the clouds without creation options, so that no
+// key is asked for what cannot be registered.
+func (c *Client) Provisions() error {
+	if _, national := clouds[c.cloud]; national && c.cloud != "global" {
+		return fmt.Errorf("cloud %s: %w", c.cloud, ErrNotOffered)
+	}
+	return nil
 }
 
 // Options are what New needs to know.
@@ -127,7 +148,7 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 	}
 	response, err := c.pipeline.Do(request)
 	if err != nil {
-		return fmt.Errorf("%s: %w", k.task.name, err)
+		return fmt.Errorf("%s: %w", k.task.name, signInError(err))
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))

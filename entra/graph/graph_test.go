@@ -81,8 +81,33 @@ func TestClouds(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, c, err)
 		}
 	}
+	for name, want := range map[string]Cloud{
+		"global":   {"global", "https://graph.microsoft.com", "https://login.microsoftonline.com/"},
+		"usgov-l4": {"usgov-l4", "https://graph.microsoft.us", "https://login.microsoftonline.us/"},
+		"usgov-l5": {"usgov-l5", "https://dod-graph.microsoft.us", "https://login.microsoftonline.us/"},
+		"china":    {"china", "https://microsoftgraph.chinacloudapi.cn", "https://login.chinacloudapi.cn/"},
+	} {
+		if c, err := CloudNamed(name); err != nil || c != want {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
+	}
 	if _, err := CloudNamed("moon"); err == nil || !strings.Contains(err.Error(), "usgov") {
 		t.Error(err)
+	}
+}
+
+// TestNationalClouds: what is not offered is not asked for.
+func TestNationalClouds(t *testing.T) {
+	tenant, c := stand(t, entratest.Config{Users: entratest.MakeUsers(1)})
+	for _, name := range CloudNames() {
+		c.cloud = name
+		_, err := c.CreationOptions(t.Context(), firstUser, 0)
+		if refused := errors.Is(err, ErrNotOffered) && errors.Is(c.Provisions(), ErrNotOffered); refused != (name != "global") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := tenant.Count("options"); n != 1 {
+		t.Errorf("%d requests", n)
 	}
 }
 
@@ -552,7 +577,7 @@ func TestSignIn(t *testing.T) {
 		"device code": {DeviceCode: func(m string) { message = m; tenant.Agree() }},
 	}
 	for name, way := range ways {
-		way.Cloud, way.Tenant, way.Client, way.Transport, way.Disconnected = cloud, config.Tenant, config.Client, server.Client(), true
+		way.Cloud, way.Tenant, way.Client, way.Transport = cloud, config.Tenant, config.Client, server.Client()
 		credential, err := way.Credential()
 		if err != nil {
 			t.Fatal(name, err)

@@ -84,6 +84,9 @@ const (
 // are valid for five minutes. Another time, in whole minutes, is for the beta version of
 // Graph, which is asked if timeout is not 0.
 func (c *Client) CreationOptions(ctx context.Context, user string, timeout time.Duration) (*CreationOptions, error) {
+	if err := c.Provisions(); err != nil {
+		return nil, err
+	}
 	k := call{task: optionsTask, method: http.MethodGet, path: userPath("v1.0", user, methodsPath+"/creationOptions")}
 	if timeout != 0 {
 		if timeout < MinChallengeTimeout || timeout > MaxChallengeTimeout || timeout%time.Minute != 0 {
