@@ -529,7 +529,9 @@ func TestReports(t *testing.T) {
 	users := entratest.MakeUsers(30)
 	users[3].Groups = []string{"g1", "g2"}
 	tenant, c := stand(t, entratest.Config{Users: users, PageSize: 4, SignIns: []json.RawMessage{
-		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`), json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z","userPrincipalName":"new","status":{"errorCode":50126},
+			"authenticationDetails":[{"authenticationMethod":"FIDO2 security key","authenticationMethodDetail":null,"succeeded":true}]}`),
 	}})
 	for _, u := range users[:9] {
 		if err := tenant.Add(u.UPN, []byte(u.UPN), anAAGUID, "key", time.Now()); err != nil {
@@ -545,8 +547,8 @@ func TestReports(t *testing.T) {
 		t.Errorf("%+v, %v", some, err)
 	}
 	logged, err := all(c.SignIns(t.Context(), time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)))
-	if err != nil || len(logged) != 1 || !strings.Contains(string(logged[0]), `"new"`) {
-		t.Errorf("%s, %v", logged, err)
+	if err != nil || len(logged) != 1 || logged[0].UPN != "new" || logged[0].Status.ErrorCode != 50126 || !logged[0].Details[0].Succeeded {
+		t.Errorf("%+v, %v", logged, err)
 	}
 	groups, err := c.Groups(t.Context(), users[3].UPN)
 	if err != nil || !slices.Equal(groups, users[3].Groups) {
