@@ -9,6 +9,8 @@
 package entratest
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -165,6 +167,25 @@ func New(c Config) (*Tenant, error) {
 	}
 	t.mux = t.routes()
 	return t, nil
+}
+
+// ReadWorld reads the users and sign-ins of a tenant, in JSON with the names that User
+// and Passkey have. What a user does not have is as in MakeUsers.
+func ReadWorld(text []byte) (users []User, signIns []json.RawMessage, err error) {
+	var world struct {
+		Users   []User            `json:"users"`
+		SignIns []json.RawMessage `json:"signIns"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&world); err != nil {
+		return nil, nil, err
+	}
+	for i, made := range MakeUsers(len(world.Users)) {
+		u := &world.Users[i]
+		u.ID, u.UPN, u.DisplayName = cmp.Or(u.ID, made.ID), cmp.Or(u.UPN, made.UPN), cmp.Or(u.DisplayName, made.DisplayName)
+	}
+	return world.Users, world.SignIns, nil
 }
 
 // MakeUsers makes up n members: user1@example.onmicrosoft.com and so on.

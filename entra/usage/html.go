@@ -25,14 +25,14 @@ type Page struct {
 var pageText string
 
 var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"percent": percent,
+	"percent": Percent,
 	"per":     func(part, whole int) template.CSS { return template.CSS(fmt.Sprintf("%.2f%%", share(part, whole))) },
 	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
 	"minute":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 }).Parse(pageText))
 
-// percent is a share for people. It says neither 0 nor 100 where that is not so.
-func percent(part, whole int) string {
+// Percent is a share for people. It says neither 0 nor 100 where that is not so.
+func Percent(part, whole int) string {
 	switch s := share(part, whole); {
 	case part > 0 && s < 1:
 		return "< 1 %"

@@ -29,9 +29,10 @@ type OnKey struct {
 }
 
 // Compare looks for the credentials of a key among the passkeys of users, and for the
-// passkeys of its model that are not on it. Of the latter only those of some users are
-// of interest: in a whole tenant there are many keys of a model.
-func Compare(credentials []Credential, aaguid string, users []graph.UserMethods, named func(u graph.UserMethods) bool) OnKey {
+// passkeys of its model that are not on it. Of the latter those of users who were named
+// are of interest, or who have to do with the key: a whole tenant has many keys of a
+// model.
+func Compare(credentials []Credential, aaguid string, users []graph.UserMethods, named bool) OnKey {
 	r := OnKey{Registered: make([]*Owned, len(credentials))}
 	at, names := map[string]int{}, map[string]bool{}
 	for i, c := range credentials {
@@ -39,7 +40,7 @@ func Compare(credentials []Credential, aaguid string, users []graph.UserMethods,
 		names[strings.ToLower(c.UserName)] = true
 	}
 	for _, u := range users {
-		concerned := named(u) || u.UPN != "" && names[strings.ToLower(u.UPN)]
+		concerned := named || u.UPN != "" && names[strings.ToLower(u.UPN)]
 		var others []Owned
 		for _, m := range u.Methods {
 			id, err := m.CredentialID()
