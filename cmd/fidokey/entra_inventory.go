@@ -79,6 +79,8 @@ type entraInventoryReport struct {
 	ByUser   []entraUser     `json:"byUser,omitempty"`
 	Unread   []entraUnread   `json:"unread,omitempty"`
 	Key      *entraKeyOnDesk `json:"key,omitempty"`
+
+	names map[string]string // of models, by AAGUID
 }
 
 // entraUser is a user with passkeys.
@@ -192,9 +194,9 @@ func namer() usage.Namer {
 }
 
 func newEntraInventoryReport(users []graph.UserMethods, byUser bool) *entraInventoryReport {
-	r := &entraInventoryReport{Asked: len(users), Models: usage.Models(users, namer())}
-	if r.Models == nil {
-		r.Models = []usage.Model{}
+	r := &entraInventoryReport{Asked: len(users), Models: usage.Models(users, namer()), names: map[string]string{}}
+	for _, m := range r.Models {
+		r.names[m.AAGUID] = m.Name
 	}
 	for _, u := range users {
 		r.NoReport = r.NoReport || u.NoReport
@@ -241,7 +243,8 @@ func (r *entraInventoryReport) csv(byUser bool) (rows [][]string) {
 		rows = append(rows, []string{"aaguid", "name", "user", "display_name", "passkey", "created", "type", "attestation", "credential_id"})
 		for _, u := range r.ByUser {
 			for _, m := range u.Passkeys {
-				rows = append(rows, []string{strings.ToLower(m.AAGUID), m.Model, u.User, u.DisplayName, m.DisplayName, m.day(), m.PasskeyType, m.AttestationLevel, m.CredentialID})
+				aaguid := strings.ToLower(m.AAGUID)
+				rows = append(rows, []string{aaguid, r.names[aaguid], u.User, u.DisplayName, m.DisplayName, m.day(), m.PasskeyType, m.AttestationLevel, m.CredentialID})
 			}
 		}
 		return rows
@@ -279,7 +282,7 @@ func (r *entraInventoryReport) print(w *printer) {
 		var rows [][]string
 		for _, u := range r.ByUser {
 			for _, m := range u.Passkeys {
-				rows = append(rows, []string{u.User, m.DisplayName, m.Model, m.PasskeyType, m.AttestationLevel, m.day()})
+				rows = append(rows, []string{u.User, m.DisplayName, r.names[strings.ToLower(m.AAGUID)], m.PasskeyType, m.AttestationLevel, m.day()})
 			}
 		}
 		w.table([]string{"user", "passkey", "model", "type", "attestation", "created"}, rows)

@@ -267,16 +267,27 @@ func (r *entraReport) printPeriods(w *printer) {
 	}
 	var rows [][]string
 	for _, p := range r.Periods {
-		var models []string
-		for _, m := range p.Models {
-			models = append(models, fmt.Sprintf("%d %s", m.Passkeys, m.Name))
-		}
-		rows = append(rows, []string{p.Name, strconv.Itoa(p.Passkeys), bar(p.Passkeys, most), strconv.Itoa(p.Users), usage.Percent(p.Users, r.Members.Users), strings.Join(models, ", ")})
+		rows = append(rows, []string{p.Name, strconv.Itoa(p.Passkeys), bar(p.Passkeys, most), strconv.Itoa(p.Users), usage.Percent(p.Users, r.Members.Users), mostly(p)})
 	}
-	w.table([]string{string(r.By), "made", "", "members", "share", "models"}, rows)
+	w.table([]string{string(r.By), "made", "", "members", "share", "mostly"}, rows)
 	if r.Undated > 0 {
 		w.printf("Of %s it is not known when they were made.", plural(r.Undated, "passkey"))
 	}
+}
+
+// mostly names the models of most of a period's passkeys.
+func mostly(p usage.Period) string {
+	const shown = 2
+	var words []string
+	rest := p.Passkeys
+	for _, m := range p.Models[:min(shown, len(p.Models))] {
+		words = append(words, fmt.Sprintf("%d %s", m.Passkeys, m.Name))
+		rest -= m.Passkeys
+	}
+	if rest > 0 {
+		words = append(words, fmt.Sprintf("%d others", rest))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (r *entraReport) printMethods(w *printer) {

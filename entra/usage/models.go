@@ -44,7 +44,7 @@ func Models(users []graph.UserMethods, name Namer) []Model {
 			}
 		}
 	}
-	var list []Model
+	list := []Model{}
 	for _, m := range found {
 		m.Name = name.of(m.AAGUID, m.Model)
 		list = append(list, *m)

@@ -52,6 +52,7 @@ type Name struct {
 type Period struct {
 	Name     string        `json:"period"` // 2026-05, 2026-Q2 or 2026
 	Passkeys int           `json:"passkeys"`
+	Synced   int           `json:"synced"`   // of these; the others stay on their keys
 	NewUsers int           `json:"newUsers"` // whose first it was
 	Users    int           `json:"users"`    // who had one at its end
 	Models   []PeriodModel `json:"models"`
@@ -201,6 +202,7 @@ func (p *Progress) addPeriods(users []graph.UserMethods, now time.Time) {
 		period.Users = had
 		for _, m := range Models(made[start], func(aaguid string) string { return names[aaguid] }) {
 			period.Passkeys += m.Passkeys
+			period.Synced += m.Synced
 			period.Models = append(period.Models, PeriodModel{m.AAGUID, m.Name, m.Passkeys, m.Users})
 		}
 		p.Periods = append(p.Periods, period)
