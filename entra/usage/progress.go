@@ -32,9 +32,7 @@ type Group struct {
 	Unread      int `json:"unread"` // of whom it is not known
 }
 
-// Share is how many of a hundred have a passkey.
-func (g Group) Share() float64 { return share(g.WithPasskey, g.Users) }
-
+// share is how many of a hundred.
 func share(part, whole int) float64 {
 	if whole == 0 {
 		return 0
