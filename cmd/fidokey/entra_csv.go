@@ -54,10 +54,10 @@ func writeRows(out io.Writer, rows [][]string) error {
 
 // csvCell keeps a text from being a formula in a spreadsheet: what users may choose, as
 // the name of a passkey, could do things there. The quote is what spreadsheets have for
-// it.
+// it. A tab or line end, which some skip, is no more than a blot by then.
 func csvCell(s string) string {
 	s = printable(s)
-	if begin := strings.TrimLeft(s, " "); begin != "" && strings.ContainsRune("=+-@", rune(begin[0])) {
+	if begin := strings.TrimLeft(s, " \u00a0\u3000\ufffd"); begin != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(begin)[0]) {
 		return "'" + s
 	}
 	return s

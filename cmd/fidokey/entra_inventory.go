@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,7 +122,7 @@ func runEntraInventory(ctx context.Context, e *env, o *entraInventoryOptions) er
 	var compared *entraKeyOnDesk
 	var others []graph.UserMethods
 	if onKey != nil {
-		if compared, others, err = onKey.compare(ctx, g, users, len(o.users) > 0); err != nil {
+		if compared, others, err = onKey.compare(ctx, g, users, len(o.users) > 0, o.graph.tenant); err != nil {
 			return err
 		}
 	}
@@ -226,7 +227,7 @@ func unread(users []entraUnread) error {
 	if len(users) == 0 {
 		return nil
 	}
-	words := fmt.Sprintf("the passkeys of %d users could not be read:", len(users))
+	words := fmt.Sprintf("the passkeys of %s could not be read:", plural(len(users), "user"))
 	for _, u := range users[:min(shown, len(users))] {
 		words += fmt.Sprintf("\n  %s: %s", u.User, u.Error)
 	}
@@ -339,7 +340,6 @@ type entraKeyOnDesk struct {
 	Credentials []entraCredential `json:"credentials"`
 	Elsewhere   []entraElsewhere  `json:"elsewhere"` // on another key of the model
 	Complete    bool              `json:"complete"`  // the key has told of all of its credentials
-	Certain     bool              `json:"certain"`   // the tenant has told of all users
 }
 
 // entraCredential is one on the key.
@@ -351,6 +351,8 @@ type entraCredential struct {
 	Personal     bool         `json:"personal,omitempty"`
 	User         string       `json:"user,omitempty"` // who has it registered
 	Passkey      *entraMethod `json:"passkey,omitempty"`
+	Foreign      bool         `json:"foreign,omitempty"` // of another tenant
+	Orphan       bool         `json:"orphan"`            // nobody has it, of all users or at least of those with the name
 	handle       string       // in words
 }
 
@@ -362,7 +364,7 @@ type entraElsewhere struct {
 
 // compare finds out whose the credentials are. Users whose names stand in credentials
 // are asked for, too, and returned.
-func (k *keyForEntra) compare(ctx context.Context, g *graph.Client, users []graph.UserMethods, named bool) (*entraKeyOnDesk, []graph.UserMethods, error) {
+func (k *keyForEntra) compare(ctx context.Context, g *graph.Client, users []graph.UserMethods, named bool, tenant string) (*entraKeyOnDesk, []graph.UserMethods, error) {
 	credentials := make([]usage.Credential, len(k.credentials))
 	for i, c := range k.credentials {
 		credentials[i] = usage.Credential{ID: c.ID, UserName: c.User.Name}
@@ -380,15 +382,40 @@ func (k *keyForEntra) compare(ctx context.Context, g *graph.Client, users []grap
 	asked := slices.Concat(users, others)
 	found = usage.Compare(credentials, k.aaguid.String(), asked, named)
 	r := &entraKeyOnDesk{AAGUID: k.aaguid, Name: modelName(k.aaguid), Credentials: []entraCredential{}, Elsewhere: []entraElsewhere{}, Complete: k.incomplete == nil}
-	r.Certain = !slices.ContainsFunc(asked, func(u graph.UserMethods) bool { return u.Err != nil })
 	for i, c := range k.credentials {
 		r.Credentials = append(r.Credentials, newEntraCredential(&c, found.Registered[i]))
 	}
+	r.findOrphans(asked, named, tenant)
 	for _, other := range found.Elsewhere {
 		r.Elsewhere = append(r.Elsewhere, entraElsewhere{other.User.UPN, newEntraMethod(&other.Method)})
 	}
 	return r, others, nil
 }
+
+// findOrphans marks the credentials that nobody has. Whoever's passkeys could not be read
+// may have any of them; those of another tenant are not for this one to judge. Which
+// tenant this is its other credentials say, or the command line.
+func (r *entraKeyOnDesk) findOrphans(asked []graph.UserMethods, named bool, tenant string) {
+	var ours []string
+	if tenantID.MatchString(tenant) {
+		ours = append(ours, strings.ToLower(tenant))
+	}
+	for _, c := range r.Credentials {
+		if c.registered() && c.Tenant != "" {
+			ours = append(ours, c.Tenant)
+		}
+	}
+	unread := slices.ContainsFunc(asked, func(u graph.UserMethods) bool { return u.Err != nil })
+	for i := range r.Credentials {
+		c := &r.Credentials[i]
+		c.Foreign = c.Tenant != "" && len(ours) > 0 && !slices.Contains(ours, c.Tenant)
+		isUser := func(u graph.UserMethods) bool { return strings.EqualFold(u.UPN, c.UserName) }
+		c.Orphan = !c.registered() && !c.Personal && !c.Foreign && !unread && (!named || slices.ContainsFunc(asked, isUser))
+	}
+}
+
+// tenantID is a tenant's, where it is not named by a domain.
+var tenantID = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func newEntraCredential(c *client.StoredCredential, registered *usage.Owned) entraCredential {
 	j := entraCredential{CredentialID: c.ID, UserName: printable(c.User.Name), UserHandle: hex.EncodeToString(c.User.ID), handle: "not one of Entra's"}
@@ -429,28 +456,34 @@ func (r *entraKeyOnDesk) print(w *printer) {
 func (r *entraKeyOnDesk) printCredentials(w *printer) {
 	var rows [][]string
 	var orphans []string
+	unknown := false
 	for _, c := range r.Credentials {
 		where := "NOT REGISTERED"
-		if c.registered() {
+		switch {
+		case c.registered():
 			where = fmt.Sprintf("%s, %q", c.User, c.Passkey.DisplayName)
-		} else if !c.Personal {
-			orphans = append(orphans, fmt.Sprintf("%x", []byte(c.CredentialID)))
-		}
-		if c.Personal {
+		case c.Personal:
 			where = "not of a tenant"
+		case c.Foreign:
+			where = "of another tenant"
+		case c.Orphan:
+			orphans = append(orphans, fmt.Sprintf("  fidokey credentials delete %x", []byte(c.CredentialID)))
+		default:
+			where, unknown = "not known", true
 		}
 		rows = append(rows, []string{fmt.Sprintf("%.8x", []byte(c.CredentialID)), dashIfEmpty(c.UserName), where, c.handle})
 	}
 	w.table([]string{"credential", "user name on the key", "registered for", "user handle"}, rows)
-	switch {
-	case len(orphans) == 0:
-	case !r.Certain:
+	if unknown {
 		w.printf("")
-		w.printf("What is not registered may belong to users whose passkeys could not be read.")
-	default:
+		w.printf("What is not known may be of users who were not asked for, or could not be.")
+	}
+	if len(orphans) > 0 {
 		w.printf("")
 		w.printf("What is not registered opens nothing in this tenant. If its user handle names your")
 		w.printf("tenant and no other, delete it with:")
-		w.printf("  fidokey credentials delete %s", strings.Join(orphans, " "))
+		for _, line := range orphans {
+			w.printf("%s", line)
+		}
 	}
 }
