@@ -37,11 +37,15 @@ that the service makes. It keeps nothing and reaches nobody. It ends with Ctrl-C
 The token that it takes is written into a new file. The other commands find the
 stand-in by --graph, or by $FIDOKEY_GRAPH.
 
---world names a file with JSON that says who is in the tenant and what is: users (id,
-userPrincipalName, displayName, userType, the IDs of their groups, and fido2Methods as
-Graph lists them), policy, strengths, signIns, models, pageSize, tenantId. All of it may
-be left out. --metadata is a metadata BLOB: where a policy enforces attestation, keys of
-the models in it are accepted if their certificates lead to a root of the model.
+--world names a file with JSON that says who is in the tenant and what is:
+{"users": [{"userPrincipalName": "sam@example.com", "displayName": "Sam", "userType":
+"Member", "disabled": false, "groups": ["the ID of a group"],
+"methodsRegistered": ["mobilePhone"], "passkeys": [{"credentialId": "AAEC", "aaGuid":
+"...", "displayName": "Blue key", "createdDateTime": "2026-01-31T12:00:00Z", "synced":
+false, "attested": true}]}], "policy": {...}, "strengths": [...], "signIns": [...]}, the
+last three as Graph has them. All of it may be left out. --metadata is a metadata BLOB:
+where a policy enforces attestation, keys of the models in it are accepted if their
+certificates lead to a root of the model.
 
 --switches names a file with JSON that makes it fail or differ: throttleEvery,
 throttleBatchEvery, retryAfter, expireChallenges, replicationReads, nonPremium,
@@ -64,6 +68,7 @@ checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf.`,
 	flags.StringVar(&o.switches, "switches", "", "a file with JSON that makes it fail or differ")
 	flags.StringVar(&o.tokenFile, "token-file", "", "write the token into this new file")
 	cmd.MarkFlagRequired("token-file")
+	cmd.MarkFlagsMutuallyExclusive("world", "users")
 	return cmd
 }
 

@@ -45,6 +45,7 @@ var callsOnAKey = map[string]string{
 	"credentials rename":            "aaaa --name alice --pin-file pin",
 	"credentials show":              "aaaa --pin-file pin",
 	"entra check":                   "--test-registration login.microsoft.com --pin-file pin --yes",
+	"entra inventory":               "--key --pin-file pin",
 	"entra register":                "--user user1@example.onmicrosoft.com --pin-file pin",
 	"fingerprints add":              "--pin-file pin",
 	"fingerprints list":             "--pin-file pin",

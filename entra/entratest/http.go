@@ -77,7 +77,8 @@ func (t *Tenant) routes() http.Handler {
 		{"POST " + combinations, "setCombination", setPolicies, addCombination},
 		{"PATCH " + combinations + "/{id}", "setCombination", setPolicies, patchCombination},
 		{"GET /v1.0/reports/authenticationMethods/userRegistrationDetails", "report", readLogs, report},
-		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signIns},
+		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signInsV1},
+		{"GET /beta/auditLogs/signIns", "signIns", readLogs, signInsBeta},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			t.answer(w, r, route.name, route.scopes, route.do)

@@ -23,7 +23,6 @@ import (
 const (
 	zeroAAGUID  = "00000000-0000-0000-0000-000000000000"
 	jsonPackage = "#microsoft.graph.webauthnCredentialCreationOptions"
-	methodType  = "#microsoft.graph.fido2AuthenticationMethod"
 	origin      = "https://" + RPID
 )
 
@@ -37,12 +36,10 @@ type challenge struct {
 type method struct {
 	credentialID []byte
 	hidden       int // reads that do not find it yet
-	json         Passkey
+	json         methodJSON
 }
 
-// Passkey is what the tenant says of a passkey (fido2AuthenticationMethod). In a world
-// all but the ID may be left out.
-type Passkey struct {
+type methodJSON struct {
 	Type                    string   `json:"@odata.type"`
 	ID                      string   `json:"id"`
 	DisplayName             string   `json:"displayName"`
@@ -321,9 +318,9 @@ type checked struct {
 	certificates []string
 }
 
-func (m *checked) describe(name, id, created string) Passkey {
-	j := Passkey{
-		Type: methodType, ID: id, DisplayName: name, Created: created, AAGUID: m.aaguid, Model: m.model,
+func (m *checked) describe(name, id, created string) methodJSON {
+	j := methodJSON{
+		Type: "#microsoft.graph.fido2AuthenticationMethod", ID: id, DisplayName: name, Created: created, AAGUID: m.aaguid, Model: m.model,
 		AttestationCertificates: m.certificates, AttestationLevel: "notAttested", PasskeyType: "deviceBound",
 	}
 	if m.attested == nil {
@@ -427,7 +424,7 @@ func listMethods(t *Tenant, r *http.Request) (done, error) {
 	if err != nil {
 		return done{}, err
 	}
-	var list []Passkey
+	var list []methodJSON
 	for _, m := range t.methods[u.ID] {
 		if m.found() {
 			list = append(list, m.json)

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,13 +51,25 @@ type Config struct {
 
 // User is an account.
 type User struct {
-	ID          string   `json:"id"`
-	UPN         string   `json:"userPrincipalName"`
-	DisplayName string   `json:"displayName"`
-	Type        string   `json:"userType"` // "": Member
-	Groups      []string `json:"groups"`   // IDs, also of those that the user is in through others
-	// Passkeys are there from the beginning; Tenant.Registered has them all.
-	Passkeys []Passkey `json:"fido2Methods"`
+	ID          string    `json:"id"`
+	UPN         string    `json:"userPrincipalName"`
+	DisplayName string    `json:"displayName"`
+	Type        string    `json:"userType"` // "": Member
+	Disabled    bool      `json:"disabled"`
+	Groups      []string  `json:"groups"`
+	Methods     []string  `json:"methodsRegistered"` // besides the passkeys
+	Passkeys    []Passkey `json:"passkeys"`
+}
+
+// Passkey is one that a user has from the beginning.
+type Passkey struct {
+	CredentialID []byte    `json:"credentialId"` // in base64
+	AAGUID       string    `json:"aaGuid"`
+	Model        string    `json:"model"` // "": what the service knows of the AAGUID
+	DisplayName  string    `json:"displayName"`
+	Created      time.Time `json:"createdDateTime"`
+	Synced       bool      `json:"synced"`
+	Attested     bool      `json:"attested"`
 }
 
 // Strength is an authentication strength.
@@ -153,8 +166,10 @@ func New(c Config) (*Tenant, error) {
 	for _, token := range c.Tokens {
 		t.tokens[token.Value] = token.Scopes
 	}
-	if err := t.give(); err != nil {
-		return nil, err
+	for i := range c.Users {
+		for _, p := range c.Users[i].Passkeys {
+			t.add(&c.Users[i], p)
+		}
 	}
 	t.mux = t.routes()
 	return t, nil
@@ -223,9 +238,19 @@ func (t *Tenant) Add(upn string, credentialID []byte, aaguid, name string, creat
 	if u == nil {
 		return fmt.Errorf("there is no user %s", upn)
 	}
-	m := checked{made: made{aaguid: strings.ToLower(aaguid)}, model: t.config.Models[strings.ToLower(aaguid)].Name, certificates: []string{}}
-	t.methods[u.ID] = append(t.methods[u.ID], &method{credentialID: credentialID, json: m.describe(name, counted(credentialID), rfc3339(created))})
+	t.add(u, Passkey{CredentialID: credentialID, AAGUID: aaguid, DisplayName: name, Created: created})
 	return nil
+}
+
+func (t *Tenant) add(u *User, p Passkey) {
+	m := checked{made: made{aaguid: strings.ToLower(p.AAGUID), synced: p.Synced}, model: p.Model, certificates: []string{}}
+	if m.model == "" {
+		m.model = t.config.Models[m.aaguid].Name
+	}
+	if !p.Attested {
+		m.attested = errors.New("it was added without")
+	}
+	t.methods[u.ID] = append(t.methods[u.ID], &method{credentialID: p.CredentialID, json: m.describe(p.DisplayName, counted(p.CredentialID), rfc3339(p.Created))})
 }
 
 // user finds one by UPN or ID.

@@ -3,6 +3,7 @@ package graph
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -18,23 +19,69 @@ const maxBatch = 20
 
 // UserMethods are the passkeys of one user; Err says why they are not known.
 type UserMethods struct {
-	User    string
-	Methods []Method
-	Err     error
+	User             string // as whom Graph was asked for: the ID or UPN
+	UPN, DisplayName string // from Passkeys
+	Methods          []Method
+	Err              error
+	NoReport         bool // from Passkeys: the tenant has no report, so every user is asked for
+}
+
+// Passkeys lists all passkeys of the tenant, user by user. Who has any is what the
+// registration report says, which may be some hours behind. Without a licence for it
+// every user is asked for, those with none are listed too, and all have NoReport.
+func (c *Client) Passkeys(ctx context.Context) iter.Seq2[UserMethods, error] {
+	return c.methodsOf(ctx, func(yield func(UserMethods, error) bool) {
+		for r, err := range c.UserRegistrations(ctx, PasskeyMethods...) {
+			if errors.Is(err, ErrNonPremium) { // with the first page, or not at all
+				c.everybody(ctx)(yield)
+				return
+			}
+			if !yield(UserMethods{User: r.ID, UPN: r.UPN, DisplayName: r.DisplayName}, err) {
+				return
+			}
+		}
+	})
+}
+
+func (c *Client) everybody(ctx context.Context) iter.Seq2[UserMethods, error] {
+	return func(yield func(UserMethods, error) bool) {
+		for u, err := range c.Users(ctx) {
+			if !yield(UserMethods{User: u.ID, UPN: u.UPN, DisplayName: u.DisplayName, NoReport: true}, err) {
+				return
+			}
+		}
+	}
 }
 
 // MethodsOf lists the passkeys of many users, twenty in a request. What fails for one
 // user is in its UserMethods; an error of the sequence ends it.
 func (c *Client) MethodsOf(ctx context.Context, users iter.Seq[string]) iter.Seq2[UserMethods, error] {
+	return c.methodsOf(ctx, func(yield func(UserMethods, error) bool) {
+		for user := range users {
+			if !yield(UserMethods{User: user}, nil) {
+				return
+			}
+		}
+	})
+}
+
+// methodsOf adds the passkeys to users. If the first are all refused for lack of a
+// permission it ends with that, for the others will be too.
+func (c *Client) methodsOf(ctx context.Context, users iter.Seq2[UserMethods, error]) iter.Seq2[UserMethods, error] {
 	return func(yield func(UserMethods, error) bool) {
-		var some []string
+		some := make([]UserMethods, 0, maxBatch)
+		permitted := false
 		flush := func() bool {
-			found, err := c.methodsOfSome(ctx, some)
+			err := c.addMethods(ctx, some)
+			if err == nil && !permitted {
+				err = refusedToAll(some)
+			}
 			if err != nil {
 				yield(UserMethods{}, err)
 				return false
 			}
-			for _, u := range found {
+			permitted = true
+			for _, u := range some {
 				if !yield(u, nil) {
 					return false
 				}
@@ -42,7 +89,11 @@ func (c *Client) MethodsOf(ctx context.Context, users iter.Seq[string]) iter.Seq
 			some = some[:0]
 			return true
 		}
-		for user := range users {
+		for user, err := range users {
+			if err != nil {
+				yield(UserMethods{}, err)
+				return
+			}
 			if some = append(some, user); len(some) == maxBatch && !flush() {
 				return
 			}
@@ -53,22 +104,29 @@ func (c *Client) MethodsOf(ctx context.Context, users iter.Seq[string]) iter.Seq
 	}
 }
 
-// methodsOfSome is MethodsOf for as many users as one request takes.
-func (c *Client) methodsOfSome(ctx context.Context, users []string) ([]UserMethods, error) {
+func refusedToAll(users []UserMethods) error {
+	for _, u := range users {
+		if !errors.Is(u.Err, ErrForbidden) && !errors.Is(u.Err, ErrUnauthorized) {
+			return nil
+		}
+	}
+	return users[0].Err
+}
+
+// addMethods asks for the passkeys of as many users as one request takes.
+func (c *Client) addMethods(ctx context.Context, users []UserMethods) error {
 	paths := make([]string, len(users))
 	for i, u := range users {
-		paths[i] = strings.TrimPrefix(userPath("", u, methodsPath), "/")
+		paths[i] = strings.TrimPrefix(userPath("", u.User, methodsPath), "/")
 	}
 	answers, err := c.getBatch(ctx, paths)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found := make([]UserMethods, len(users))
 	for i, a := range answers {
-		found[i].User = users[i]
-		found[i].Methods, found[i].Err = c.methodsIn(ctx, a)
+		users[i].Methods, users[i].Err = c.methodsIn(ctx, a)
 	}
-	return found, nil
+	return nil
 }
 
 // methodsIn reads an answer of a batch; further pages come one by one.

@@ -277,6 +277,75 @@ func TestManyUsers(t *testing.T) {
 	t.Logf("%d batches in %v", tenant.Count("batch"), time.Since(start))
 }
 
+// TestPasskeys: all passkeys of a tenant, in as many requests as it takes and no more;
+// without the report everybody is asked for, and the caller can tell.
+func TestPasskeys(t *testing.T) {
+	users := entratest.MakeUsers(130)
+	tenant, c := stand(t, entratest.Config{Users: users, PageSize: 50})
+	for i, u := range users[:65] {
+		if err := tenant.Add(u.UPN, []byte{byte(i), 2, 3}, anAAGUID, "key", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gather := func() (found []UserMethods) {
+		for u, err := range c.Passkeys(t.Context()) {
+			if err != nil || u.Err != nil || u.DisplayName == "" || !strings.Contains(u.UPN, "@") {
+				t.Fatalf("%+v, %v", u, err)
+			}
+			found = append(found, u)
+		}
+		return found
+	}
+	found := gather()
+	if len(found) != 65 || found[64].User != users[64].ID || found[64].UPN != users[64].UPN || len(found[64].Methods) != 1 || found[0].NoReport {
+		t.Errorf("%d users, the last is %+v", len(found), found[len(found)-1])
+	}
+	if r, b := tenant.Count("report"), tenant.Count("batch"); r != 2 || b != 4 {
+		t.Errorf("%d pages of the report, %d batches", r, b)
+	}
+	tenant.Switch(func(s *entratest.Switches) { s.NonPremium = true })
+	found = gather()
+	if len(found) != 130 || !found[0].NoReport || len(found[0].Methods) != 1 || len(found[129].Methods) != 0 {
+		t.Errorf("without the report: %d users, the first is %+v", len(found), found[0])
+	}
+	if u, b := tenant.Count("users"), tenant.Count("batch"); u != 3 || b != 4+7 {
+		t.Errorf("without the report: %d pages of users, %d batches", u, b-4)
+	}
+}
+
+// TestNoPermission: where the passkeys of nobody may be read, nobody else is asked for.
+func TestNoPermission(t *testing.T) {
+	scopes := slices.DeleteFunc(slices.Clone(entratest.Everything), func(s string) bool { return strings.HasPrefix(s, "UserAuth") })
+	tenant, c := stand(t, entratest.Config{Users: entratest.MakeUsers(100), Tokens: []entratest.Token{{Value: bearer, Scopes: scopes}}})
+	tenant.Switch(func(s *entratest.Switches) { s.NonPremium = true })
+	_, err := all(c.Passkeys(t.Context()))
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(err, ErrForbidden) || !strings.Contains(e.Hint, "UserAuthMethod-Passkey.Read.All") || tenant.Count("batch") != 1 {
+		t.Errorf("%v, %d batches", err, tenant.Count("batch"))
+	}
+}
+
+// TestThrottledInBatch: what is throttled within a batch, and nothing else, is asked for
+// again, not before the time that Graph says.
+func TestThrottledInBatch(t *testing.T) {
+	users := entratest.MakeUsers(20)
+	tenant, c := stand(t, entratest.Config{Users: users})
+	for i, u := range users {
+		if err := tenant.Add(u.UPN, []byte{byte(i), 2, 3}, anAAGUID, "key", time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tenant.Switch(func(s *entratest.Switches) { s.ThrottleBatchEvery, s.RetryAfter = 15, 1 })
+	start := time.Now()
+	found, err := all(c.Passkeys(t.Context()))
+	if err != nil || len(found) != 20 || slices.ContainsFunc(found, func(u UserMethods) bool { return u.Err != nil || len(u.Methods) != 1 }) {
+		t.Errorf("%v, %v", found, err)
+	}
+	if b, n, waited := tenant.Count("batch"), tenant.Count("throttled"), time.Since(start); b != 2 || n != 1 || tenant.Count("list") != 20 || waited < time.Second {
+		t.Errorf("%d batches, %d throttled, %d lists, after %v", b, n, tenant.Count("list"), waited)
+	}
+}
+
 // TestBatchAnswers: an answer that is missing, double or foreign is no answer.
 func TestBatchAnswers(t *testing.T) {
 	for _, responses := range []string{`[]`, `[{"id":"0","status":200,"body":{}},{"id":"0","status":200,"body":{}}]`, `[{"id":"7","status":200}]`} {
@@ -485,7 +554,9 @@ func TestReports(t *testing.T) {
 	users := entratest.MakeUsers(30)
 	users[3].Groups = []string{"g1", "g2"}
 	tenant, c := stand(t, entratest.Config{Users: users, PageSize: 4, SignIns: []json.RawMessage{
-		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`), json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z","userPrincipalName":"new","status":{"errorCode":50126},
+			"authenticationDetails":[{"authenticationMethod":"FIDO2 security key","authenticationMethodDetail":null,"succeeded":true}]}`),
 	}})
 	for _, u := range users[:9] {
 		if err := tenant.Add(u.UPN, []byte(u.UPN), anAAGUID, "key", time.Now()); err != nil {
@@ -501,8 +572,8 @@ func TestReports(t *testing.T) {
 		t.Errorf("%+v, %v", some, err)
 	}
 	logged, err := all(c.SignIns(t.Context(), time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)))
-	if err != nil || len(logged) != 1 || !strings.Contains(string(logged[0]), `"new"`) {
-		t.Errorf("%s, %v", logged, err)
+	if err != nil || len(logged) != 1 || logged[0].UPN != "new" || logged[0].Status.ErrorCode != 50126 || !logged[0].Details[0].Succeeded {
+		t.Errorf("%+v, %v", logged, err)
 	}
 	groups, err := c.Groups(t.Context(), users[3].UPN)
 	if err != nil || !slices.Equal(groups, users[3].Groups) {
