@@ -70,6 +70,8 @@ type parts struct {
 	id, postedID            []byte
 	algorithm               int
 	format                  string
+	aaguid                  []byte
+	statement               func(signed []byte) []byte // CBOR; nil: an empty one
 	name                    string
 	encode                  func([]byte) string
 	body                    func(string) string
@@ -110,17 +112,21 @@ func (v *visitor) post(p *parts) (int, string) {
 	data.Write(hash[:])
 	data.WriteByte(p.flags)
 	binary.Write(&data, binary.BigEndian, p.count)
-	data.Write(make([]byte, 16))
+	data.Write(append(p.aaguid, make([]byte, 16)...)[:16])
 	binary.Write(&data, binary.BigEndian, uint16(len(p.id)))
 	data.Write(p.id)
 	data.Write([]byte{0xa5, 1, 2, 3, byte(0x20 - 1 - p.algorithm), 0x20, 1, 0x21, 0x58, 32})
 	data.Write(point[1:33])
 	data.Write([]byte{0x22, 0x58, 32})
 	data.Write(point[33:])
-	object := fmt.Appendf([]byte{0xa3, 0x63}, "fmt%c%sgattStmt", 0x60+len(p.format), p.format)
-	object = bytes.Replace(object, []byte("gattStmt"), []byte("\x67attStmt\xa0\x68authData\x58"), 1)
-	object = append(append(object, byte(data.Len())), data.Bytes()...)
 	clientData := fmt.Sprintf(`{"type":%q,"challenge":%q,"origin":%q,"crossOrigin":%t}`, p.kind, p.challenge, p.origin, p.cross)
+	statement := []byte{0xa0}
+	if p.statement != nil {
+		hash := sha256.Sum256([]byte(clientData))
+		statement = p.statement(append(bytes.Clone(data.Bytes()), hash[:]...))
+	}
+	object := fmt.Appendf([]byte{0xa3, 0x63}, "fmt%c%s\x67attStmt%s\x68authData\x58", 0x60+len(p.format), p.format, statement)
+	object = append(append(object, byte(data.Len())), data.Bytes()...)
 	body := fmt.Sprintf(`{"displayName":%q,"publicKeyCredential":{"id":%q,"response":{"clientDataJSON":%q,"attestationObject":%q}}}`,
 		p.name, p.encode(p.postedID), p.encode([]byte(clientData)), p.encode(object))
 	status, answer := v.ask("POST", p.path, p.body(body))
@@ -246,7 +252,7 @@ func TestOptionsForms(t *testing.T) {
 		}
 	}
 	text, err := base64.RawURLEncoding.DecodeString(v.options())
-	if err != nil || bytes.Count(text, []byte(".")) != 4 || len(text) < 5000 {
+	if err != nil || bytes.Count(text, []byte(".")) != 4 || len(text) != 5198 {
 		t.Errorf("the challenge is a text of %d bytes, %v", len(text), err)
 	}
 	_, answer := v.ask("GET", methods+"/creationOptions", "")

@@ -166,15 +166,15 @@ func counted(b []byte) string {
 	return bare + strconv.Itoa(len(padded)-len(bare))
 }
 
-// longChallenge is a text of the form and length that the service has: a JWE in compact
-// form, with a certificate in its header.
+// longChallenge is a text of the form and length that the service has, 5198 characters: a
+// JWE in compact form, with a certificate in its header.
 func longChallenge() []byte {
 	header, err := json.Marshal(map[string]any{"alg": "RSA-OAEP-256", "enc": "A256GCM", "x5c": []string{base64.StdEncoding.EncodeToString(random(1500))}})
 	if err != nil {
 		panic(err)
 	}
 	part := func(b []byte) string { return base64url.EncodeToString(b) }
-	return []byte(strings.Join([]string{part(header), part(random(256)), part(random(12)), part(random(1510)), part(random(16))}, "."))
+	return []byte(strings.Join([]string{part(header), part(random(256)), part(random(12)), part(random(1561)), part(random(16))}, "."))
 }
 
 // posted is the body of a registration. No other members may be in it.
