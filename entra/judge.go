@@ -24,6 +24,7 @@ type User struct {
 	// excluded.
 	AnyGroup bool
 	Guest    bool
+	Member   bool // as the tenant says; else it is assumed of who is no guest
 }
 
 // Outcome is what a rule comes to.
@@ -319,7 +320,11 @@ func (j *judge) gates() (profiles []*PasskeyProfile, open bool) {
 		j.say(RuleMember, Refused, "the user is a guest, and guests cannot have passkeys registered in this tenant")
 		return nil, false
 	}
-	j.say(RuleMember, Passed, "the user is taken for a member")
+	if j.User.Member {
+		j.say(RuleMember, Passed, "the user is a member")
+	} else {
+		j.say(RuleMember, Passed, "the user is taken for a member")
+	}
 	return j.profiles(targets), true
 }
 

@@ -46,6 +46,7 @@ func (o *entraCheckOptions) readUser(ctx context.Context, e *env, g *graph.Clien
 		return err
 	}
 	o.guest = o.guest || strings.EqualFold(u.Type, "Guest")
+	o.asked.User.Member = strings.EqualFold(u.Type, "Member")
 	if o.asked.User.AnyGroup {
 		if o.groups, err = g.Groups(ctx, o.user); err != nil {
 			return err
@@ -126,7 +127,10 @@ func (o *entraCheckOptions) compareRegistered(ctx context.Context, key *client.K
 }
 
 func (r *entraRegistered) print(w *printer) {
-	words := fmt.Sprintf("%d, of which %d on keys of this model", r.Passkeys, r.OfModel)
+	words := "none"
+	if r.Passkeys > 0 {
+		words = fmt.Sprintf("%d, of which %d on keys of this model", r.Passkeys, r.OfModel)
+	}
 	if r.OnKey != nil && *r.OnKey {
 		words += "; one is on this key, which is not registered again for this user"
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -72,4 +73,39 @@ func vouchCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), blob, 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("root.pem"), a.RootPEM(), 0o600))
+}
+
+// pageCmd is "page N" of the scripts: it runs the Nth of the five commands that
+// docs/entra.md begins with, as it stands there. Which key is meant is in $KEY.
+func pageCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: page N")
+	}
+	page, err := os.ReadFile("../../docs/entra.md")
+	ts.Check(err)
+	var five []string
+	for line := range strings.Lines(string(page)) {
+		if command, ok := strings.CutPrefix(line, "    fidokey "); ok {
+			command, _, _ = strings.Cut(command, " #")
+			five = append(five, strings.TrimSpace(command))
+		} else if five != nil {
+			break
+		}
+	}
+	n, err := strconv.Atoi(args[0])
+	if ts.Check(err); len(five) != 5 || n < 1 || n > 5 {
+		ts.Fatalf("docs/entra.md begins with %d commands", len(five))
+	}
+	var call []string // words; what is in quotes is one
+	for i, part := range strings.Split(five[n-1], "'") {
+		if i%2 == 1 {
+			call = append(call, part)
+		} else {
+			call = append(call, strings.Fields(part)...)
+		}
+	}
+	if found, _, err := newRootCmd(&env{}).Find(call); err == nil && usesKey(found) {
+		call = append(call, "--device", ts.Getenv("KEY"))
+	}
+	ts.Check(ts.Exec("fidokey", call...))
 }

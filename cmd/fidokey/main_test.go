@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 	commands["exits"], commands["awaits"] = exits, awaits
 	commands["schema"], commands["events"] = schemas.cmd, schemas.events
 	commands["blob"], commands["serve"] = blobCmd, serveCmd
-	commands["tenant"], commands["vouch"] = tenantCmd, vouchCmd
+	commands["tenant"], commands["vouch"], commands["page"] = tenantCmd, vouchCmd, pageCmd
 	t.Cleanup(func() {
 		for file, used := range schemas.used {
 			// Windows leaves out scripts that need a terminal or Unix sockets.
