@@ -44,7 +44,7 @@ sign-in log: {"users": [{"userPrincipalName": "sam@example.com", "displayName": 
 
 --switches names a file with JSON that makes it fail or differ: throttleEvery,
 throttleBatchEvery, retryAfter, expireChallenges, replicationReads, nonPremium,
-missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
+oneCondition, missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
 checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf.`,
 		Example: `  fidokey entra stand-in --token-file token --listen 127.0.0.1:8080
   fidokey entra register --graph http://127.0.0.1:8080 --token-file token --user user1@example.onmicrosoft.com --device simulator

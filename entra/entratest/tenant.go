@@ -102,6 +102,7 @@ type Switches struct {
 	ExpireChallenges    bool     `json:"expireChallenges"`    // challenges have expired when they come back
 	ReplicationReads    int      `json:"replicationReads"`    // a new method is not found so many times
 	NonPremium          bool     `json:"nonPremium"`          // the reports ask for a licence
+	OneCondition        bool     `json:"oneCondition"`        // the registration report filters by one method only
 	MissingPermissions  []string `json:"missingPermissions"`  // no token has these
 	RefuseRegistrations bool     `json:"refuseRegistrations"` // with 400, whatever is posted
 	LoseRegistrations   bool     `json:"loseRegistrations"`   // what is posted is kept, and answered with 503
