@@ -19,8 +19,8 @@ func newEntraCmd(e *env) *cobra.Command {
 		Long: `Microsoft Entra ID: which keys it accepts, and keys for its users.
 
 'check' judges the key that is plugged in, or models without one, by the tenant's
-passkey (FIDO2) policy. It needs no network: the policy is a file. 'register' makes a
-passkey for a user, 'list' and 'unregister' show and delete what users have.
+passkey (FIDO2) policy, from the tenant or, without a network, from a file. 'register'
+makes a passkey for a user, 'list' and 'unregister' show and delete what users have.
 'inventory' lists the models that are in use, 'report' how far passkeys have come.
 'stand-in' is a tenant on this machine to try them on.`,
 	}

@@ -294,13 +294,18 @@ func (r *entraInventoryReport) print(w *printer) {
 	}
 }
 
+// printModels has the AAGUID and the name in one column, so that a narrow terminal breaks
+// the line between them, and not the AAGUID.
 func printModels(w *printer, models []usage.Model) {
 	var rows [][]string
 	for _, m := range models {
-		rows = append(rows, slices.Concat([]string{dashIfEmpty(m.AAGUID), m.Name}, numbers(m.Passkeys, m.Users, m.DeviceBound, m.Synced, m.Attested)))
+		rows = append(rows, slices.Concat([]string{fmt.Sprintf("%-*s  %s", aaguidLength, dashIfEmpty(m.AAGUID), m.Name)}, numbers(m.Passkeys, m.Users, m.DeviceBound, m.Synced, m.Attested)))
 	}
-	w.table([]string{"aaguid", "model", "passkeys", "users", "device-bound", "synced", "attested"}, rows)
+	w.table([]string{"aaguid, model", "passkeys", "users", "device bound", "synced", "attested"}, rows)
 }
+
+// aaguidLength is that of one in text.
+const aaguidLength = 36
 
 func plural(n int, what string) string {
 	if n == 1 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func runEntraReport(ctx context.Context, e *env, o *entraReportOptions) error {
 	}
 	name := namer()
 	r.Progress = usage.NewProgress(people, usage.Unit(o.by), o.now, name)
-	failed := o.readLog(ctx, g, people, name, r)
+	failed := o.readLog(ctx, g, people, r.namer(name), r)
 	shown, err := csvOutput(o.csv).write(r.csv(), r)
 	if o.html != "" {
 		err = errors.Join(err, r.writePage(o.html))
@@ -113,6 +114,15 @@ func runEntraReport(ctx context.Context, e *env, o *entraReportOptions) error {
 		err = errors.Join(e.say(nil, shown), err)
 	}
 	return errors.Join(err, failed, unread(r.Unread))
+}
+
+// namer knows besides what Microsoft calls the models that are in use.
+func (r *entraReport) namer(name usage.Namer) usage.Namer {
+	inUse := map[string]string{}
+	for _, m := range r.Models {
+		inUse[m.AAGUID] = m.Name
+	}
+	return func(aaguid string) string { return cmp.Or(inUse[aaguid], name(aaguid)) }
 }
 
 // check reads the flags.
@@ -230,6 +240,8 @@ func (r *entraReport) print(w *printer) {
 	if len(r.Periods) > 0 {
 		w.printf("")
 		r.printPeriods(w)
+		w.printf("")
+		r.printModelPeriods(w)
 	}
 	if len(r.Models) > 0 {
 		w.printf("")
@@ -267,27 +279,36 @@ func (r *entraReport) printPeriods(w *printer) {
 	}
 	var rows [][]string
 	for _, p := range r.Periods {
-		rows = append(rows, []string{p.Name, strconv.Itoa(p.Passkeys), bar(p.Passkeys, most), strconv.Itoa(p.Users), usage.Percent(p.Users, r.Members.Users), mostly(p)})
+		rows = append(rows, []string{p.Name, strconv.Itoa(p.Passkeys), strconv.Itoa(p.Synced), bar(p.Passkeys, most), strconv.Itoa(p.Users), usage.Percent(p.Users, r.Members.Users)})
 	}
-	w.table([]string{string(r.By), "made", "", "members", "share", "mostly"}, rows)
+	w.table([]string{string(r.By), "made", "synced", "", "members", "share"}, rows)
 	if r.Undated > 0 {
 		w.printf("Of %s it is not known when they were made.", plural(r.Undated, "passkey"))
 	}
 }
 
-// mostly names the models of most of a period's passkeys.
-func mostly(p usage.Period) string {
-	const shown = 2
-	var words []string
-	rest := p.Passkeys
-	for _, m := range p.Models[:min(shown, len(p.Models))] {
-		words = append(words, fmt.Sprintf("%d %s", m.Passkeys, m.Name))
-		rest -= m.Passkeys
+// printModelPeriods has the models by period, of which the last have room on a line.
+func (r *entraReport) printModelPeriods(w *printer) {
+	const shown = 6
+	last := r.Periods[max(0, len(r.Periods)-shown):]
+	header := []string{"model"}
+	made := map[string][]int{} // by AAGUID
+	for i, p := range last {
+		header = append(header, p.Name)
+		for _, m := range p.Models {
+			if made[m.AAGUID] == nil {
+				made[m.AAGUID] = make([]int, len(last))
+			}
+			made[m.AAGUID][i] = m.Passkeys
+		}
 	}
-	if rest > 0 {
-		words = append(words, fmt.Sprintf("%d others", rest))
+	var rows [][]string
+	for _, m := range r.Models {
+		if counts := made[m.AAGUID]; counts != nil {
+			rows = append(rows, slices.Concat([]string{m.Name}, numbers(counts...)))
+		}
 	}
-	return strings.Join(words, ", ")
+	w.table(header, rows)
 }
 
 func (r *entraReport) printMethods(w *printer) {
@@ -331,10 +352,18 @@ func (r *entraReport) printSignIns(w *printer) {
 		if !one.Succeeded {
 			outcome = "FAILED"
 		}
-		rows = append(rows, []string{one.Time.Format("2006-01-02 15:04"), outcome, one.User, one.App, one.Method, dashIfEmpty(one.Detail), dashIfEmpty(one.Name)})
+		rows = append(rows, []string{one.Time.Format("2006-01-02 15:04"), outcome, one.User, one.App, one.Method, dashIfEmpty(shortDetail(one)), dashIfEmpty(one.Name)})
 	}
 	if len(rows) > 0 {
 		w.printf("")
 		w.table([]string{"time (UTC)", "", "user", "application", "method", "detail", "model"}, rows)
 	}
+}
+
+// shortDetail leaves out the AAGUID, for which the model stands.
+func shortDetail(one usage.SignedIn) string {
+	if at := len(one.Detail) - aaguidLength; at >= 0 && one.AAGUID != "" && strings.EqualFold(one.Detail[at:], one.AAGUID) {
+		return strings.TrimRight(one.Detail[:at], " -")
+	}
+	return one.Detail
 }

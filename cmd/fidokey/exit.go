@@ -114,6 +114,7 @@ var hints = []struct {
 	code int
 	hint string
 }{
+	{graph.ErrSignIn, exitFailure, "Compare --tenant-id, --client-id and what proves the application with its registration in the tenant. A code that begins with AADSTS says why."},
 	{ctap2.ErrPINAuthBlocked, exitPIN, "Too many wrong PINs in a row: unplug the key, plug it in again, and take the right PIN. More tries before that only fail."},
 	{ctap2.ErrPINBlocked, exitPIN, "No tries are left. Only a reset makes the key usable again; it destroys every credential on it."},
 	{ctap2.ErrPINInvalid, exitPIN, "The PIN is wrong. A right PIN brings all tries back."},

@@ -88,6 +88,7 @@ func (t *Tenant) routes() http.Handler {
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", t.openID)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", t.token)
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/devicecode", t.deviceCode)
+	mux.HandleFunc("/device", t.device)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		t.fail(w, r, refuse(http.StatusNotFound, "ResourceNotFound", "The stand-in does not know "+r.Method+" "+r.URL.Path))
 	})

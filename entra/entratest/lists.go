@@ -103,6 +103,9 @@ func report(t *Tenant, r *http.Request) (done, error) {
 			wanted = append(wanted, word)
 		}
 	}
+	if t.switches.OneCondition && len(wanted) > 1 {
+		return done{}, badRequest("Invalid filter clause: or")
+	}
 	var list []any
 	for _, u := range t.config.Users {
 		has := t.registered(&u)

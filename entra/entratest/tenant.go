@@ -27,6 +27,9 @@ import (
 // RPID is the relying party of real Entra passkeys.
 const RPID = "login.microsoft.com"
 
+// TenantID is the tenant's, where Config has no other.
+const TenantID = "11111111-2222-4333-8444-555555555555"
+
 // Config is the tenant's world. All of it may be left out.
 type Config struct {
 	Policy    json.RawMessage   `json:"policy"` // the passkey policy; nil: enabled for everybody, nothing restricted
@@ -106,6 +109,7 @@ type Switches struct {
 	ExpireChallenges    bool     `json:"expireChallenges"`    // challenges have expired when they come back
 	ReplicationReads    int      `json:"replicationReads"`    // a new method is not found so many times
 	NonPremium          bool     `json:"nonPremium"`          // the reports ask for a licence
+	OneCondition        bool     `json:"oneCondition"`        // the registration report filters by one method only
 	MissingPermissions  []string `json:"missingPermissions"`  // no token has these
 	RefuseRegistrations bool     `json:"refuseRegistrations"` // with 400, whatever is posted
 	LoseRegistrations   bool     `json:"loseRegistrations"`   // what is posted is kept, and answered with 503
@@ -151,7 +155,7 @@ func New(c Config) (*Tenant, error) {
 		c.PageSize = 100
 	}
 	if c.Tenant == "" {
-		c.Tenant = "11111111-2222-4333-8444-555555555555"
+		c.Tenant = TenantID
 	}
 	t := &Tenant{
 		now: c.Now, config: c, tokens: map[string][]string{}, challenges: map[string]*challenge{},

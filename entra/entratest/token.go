@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -119,6 +120,18 @@ func isDefault(scope string) bool { return strings.HasSuffix(scope, "/.default")
 
 func oauthError(code, description string) (int, any) {
 	return http.StatusBadRequest, map[string]any{"error": code, "error_description": description}
+}
+
+// device is the page where the person behind a device code signs in, which here is one
+// click.
+func (t *Tenant) device(w http.ResponseWriter, r *http.Request) {
+	text := "<form method=post><p>A stand-in for the sign-in.</p><button>Sign in</button></form>"
+	if r.Method == http.MethodPost {
+		t.Agree()
+		text = "<p>You are signed in.</p>"
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	fmt.Fprintf(w, "<!DOCTYPE html><title>Stand-in</title>%s", text)
 }
 
 // deviceCode begins the sign-in of a person, who agrees with Agree.

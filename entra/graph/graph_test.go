@@ -303,13 +303,17 @@ func TestPasskeys(t *testing.T) {
 	if r, b := tenant.Count("report"), tenant.Count("batch"); r != 2 || b != 4 {
 		t.Errorf("%d pages of the report, %d batches", r, b)
 	}
+	tenant.Switch(func(s *entratest.Switches) { s.OneCondition = true })
+	if found = gather(); len(found) != 65 || tenant.Count("report") != 2+1+3 || tenant.Count("batch") != 4+4 {
+		t.Errorf("without a filter: %d users, %d pages of the report, %d batches", len(found), tenant.Count("report")-2, tenant.Count("batch")-4)
+	}
 	tenant.Switch(func(s *entratest.Switches) { s.NonPremium = true })
 	found = gather()
 	if len(found) != 130 || !found[0].NoReport || len(found[0].Methods) != 1 || len(found[129].Methods) != 0 {
 		t.Errorf("without the report: %d users, the first is %+v", len(found), found[0])
 	}
-	if u, b := tenant.Count("users"), tenant.Count("batch"); u != 3 || b != 4+7 {
-		t.Errorf("without the report: %d pages of users, %d batches", u, b-4)
+	if u, b := tenant.Count("users"), tenant.Count("batch"); u != 3 || b != 4+4+7 {
+		t.Errorf("without the report: %d pages of users, %d batches", u, b-8)
 	}
 }
 

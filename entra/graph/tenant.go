@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -134,6 +135,9 @@ type UserRegistration struct {
 var PasskeyMethods = []string{
 	"passKeyDeviceBound", "passKeyDeviceBoundAuthenticator", "passKeyDeviceBoundWindowsHello", "passKeySynced", "fido2SecurityKey",
 }
+
+// IsPasskey reports whether one of UserRegistration.Methods is a passkey.
+func IsPasskey(method string) bool { return slices.Contains(PasskeyMethods, method) }
 
 // UserRegistrations lists what users have registered; with methods only the users that
 // have any of them. Without a licence for Entra ID P1 or P2 the error is ErrNonPremium,

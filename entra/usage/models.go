@@ -86,7 +86,7 @@ type Count struct {
 }
 
 // Passkey reports whether it is the registration report's word for one.
-func (c Count) Passkey() bool { return isPasskey(c.Name) }
+func (c Count) Passkey() bool { return graph.IsPasskey(c.Name) }
 
 // counts are sorted by number, the greatest first.
 func counts(users map[string]int) []Count {

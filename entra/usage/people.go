@@ -52,7 +52,7 @@ func People(ctx context.Context, g *graph.Client, seen func(n int)) (people []Pe
 		}
 		if i, ok := at[r.ID]; ok { // the report may be older than the list
 			people[i].Registered = r.Methods
-			if slices.ContainsFunc(r.Methods, isPasskey) {
+			if slices.ContainsFunc(r.Methods, graph.IsPasskey) {
 				ids = append(ids, r.ID)
 			}
 		}
@@ -87,8 +87,6 @@ func kindOf(u graph.User) Kind {
 	}
 	return Member
 }
-
-func isPasskey(method string) bool { return slices.Contains(graph.PasskeyMethods, method) }
 
 // words are what the registration report would say of passkeys.
 func words(passkeys []graph.Method) (list []string) {

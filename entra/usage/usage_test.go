@@ -380,6 +380,9 @@ func walk(t *testing.T, text string) (shown []string, elements map[string]int) {
 	if strings.Contains(text, "ZgotmplZ") {
 		t.Error("the template has a value where none may be")
 	}
+	if !strings.Contains(text, `http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"`) {
+		t.Error("the page may load something")
+	}
 	elements = map[string]int{}
 	for n := range root.Descendants() {
 		switch n.Type {
