@@ -40,6 +40,7 @@ var (
 	readMethods  = append([]string{"UserAuthMethod-Passkey.Read.All", "UserAuthenticationMethod.Read.All"}, writeMethods...)
 	readPolicies = []string{"Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
 	setPolicies  = []string{"Policy.ReadWrite.AuthenticationMethod"}
+	setStrengths = []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
 	readUsers    = []string{"User.Read.All"}
 	readGroups   = []string{"GroupMember.Read.All"}
 	readLogs     = []string{"AuditLog.Read.All"}
@@ -74,8 +75,9 @@ func (t *Tenant) routes() http.Handler {
 		{"PATCH " + policyAt, "setPolicy", setPolicies, patchPolicy},
 		{"GET " + strengthsAt, "strengths", readPolicies, listStrengths},
 		{"GET " + combinations, "combinations", readPolicies, listCombinations},
-		{"POST " + combinations, "setCombination", setPolicies, addCombination},
-		{"PATCH " + combinations + "/{id}", "setCombination", setPolicies, patchCombination},
+		{"POST " + combinations, "setCombination", setStrengths, addCombination},
+		{"PATCH " + combinations + "/{id}", "setCombination", setStrengths, patchCombination},
+		{"DELETE " + combinations + "/{id}", "deleteCombination", setStrengths, deleteCombination},
 		{"GET /v1.0/reports/authenticationMethods/userRegistrationDetails", "report", readLogs, report},
 		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signIns},
 	} {

@@ -30,7 +30,7 @@ const RPID = "login.microsoft.com"
 type Config struct {
 	Policy    json.RawMessage // the passkey policy; nil: enabled for everybody, nothing restricted
 	Users     []User
-	Strengths []Strength
+	Strengths []Strength // nil: one of Microsoft's and one that allows every passkey
 	SignIns   []json.RawMessage
 	Models    map[string]Model // by AAGUID in lower case: what the service knows from metadata
 	Tokens    []Token
@@ -55,6 +55,8 @@ type User struct {
 // Strength is an authentication strength.
 type Strength struct {
 	ID, DisplayName string
+	BuiltIn         bool     // nobody can change it
+	Allowed         []string // combinations; nil: passkeys
 	Combinations    []json.RawMessage
 }
 
@@ -94,6 +96,7 @@ type Switches struct {
 	CheckSignCount      bool     `json:"checkSignCount"`      // refuse a counter other than 0
 	WrapOptions         bool     `json:"wrapOptions"`         // creation options in a member "value"
 	RefuseSelf          string   `json:"refuseSelf"`          // this user is who is signed in: 405
+	LosePolicyChanges   bool     `json:"losePolicyChanges"`   // a changed policy or strength is answered as such, and not kept
 }
 
 // Tenant is the stand-in, an http.Handler.
@@ -126,6 +129,9 @@ func New(c Config) (*Tenant, error) {
 	}
 	if c.PageSize == 0 {
 		c.PageSize = 100
+	}
+	if c.Strengths == nil {
+		c.Strengths = defaultStrengths()
 	}
 	if c.Tenant == "" {
 		c.Tenant = "11111111-2222-4333-8444-555555555555"

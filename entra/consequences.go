@@ -1,0 +1,139 @@
+package entra
+
+import "fmt"
+
+// Consequences says whom a change of the policy shuts out, and what it lets in. Key
+// restrictions and types count at sign-in too, so passkeys that are in use are
+// concerned.
+func (p *Policy) Consequences(to *Policy) (notes []Note) {
+	warn := func(profile, format string, args ...any) {
+		notes = append(notes, Note{profile, true, fmt.Sprintf(format, args...)})
+	}
+	if same(p.State, StateEnabled) && !same(to.State, StateEnabled) {
+		warn("", "the method is %s: nobody signs in with a passkey any more", to.State)
+	}
+	if to.IsSelfServiceRegistrationAllowed != nil && !*to.IsSelfServiceRegistrationAllowed && (p.IsSelfServiceRegistrationAllowed == nil || *p.IsSelfServiceRegistrationAllowed) {
+		warn("", "self-service setup is off, which also stops administrators from registering passkeys for users")
+	}
+	for _, t := range p.IncludeTargets {
+		if !to.targets(t.ID) {
+			warn("", "users who are targeted through %s only cannot use passkeys any more", t.ID)
+		}
+	}
+	for _, t := range to.ExcludeTargets {
+		if !p.excludes(t.ID) {
+			warn("", "members of %s cannot use passkeys any more", t.ID)
+		}
+	}
+	for _, q := range to.Profiles() {
+		if before := p.profileLike(q); before != nil {
+			before.consequences(q, func(format string, args ...any) { warn(q.Title(), format, args...) })
+		}
+	}
+	return notes
+}
+
+func (p *Policy) targets(id string) bool {
+	for _, t := range p.IncludeTargets {
+		if same(t.ID, id) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Policy) excludes(id string) bool {
+	for _, t := range p.ExcludeTargets {
+		if same(t.ID, id) {
+			return true
+		}
+	}
+	return false
+}
+
+// profileLike finds what a profile of a changed policy was before.
+func (p *Policy) profileLike(q *PasskeyProfile) *PasskeyProfile {
+	for _, before := range p.Profiles() {
+		if same(before.ID, q.ID) {
+			return before
+		}
+	}
+	return nil
+}
+
+func (q *PasskeyProfile) consequences(to *PasskeyProfile, warn func(format string, args ...any)) {
+	for _, kind := range []string{TypeDeviceBound, TypeSynced} {
+		if q.has(kind) && !to.has(kind) {
+			warn("%s passkeys no longer sign in by it", kind)
+		}
+	}
+	if to.attested() && to.has(TypeSynced) && !(q.attested() && q.has(TypeSynced)) {
+		warn("attestation is enforced, which synced passkeys never pass: it takes those that stay on a key only")
+	}
+	before, after := q.enforced(), to.enforced()
+	switch {
+	case before.isAllowList() && !after.isAllowList():
+		warn("it takes every model now that it does not block")
+	case !after.isAllowList():
+	case len(after.AAGUIDs) == 0 && !(before.isAllowList() && len(before.AAGUIDs) == 0):
+		warn("its allow list is empty, so it takes no key at all")
+		return
+	case !before.isAllowList():
+		warn("from now on it takes %d models and no others: passkeys on others no longer sign in by it", len(after.AAGUIDs))
+		return
+	}
+	if n := before.taken(after); n > 0 {
+		warn("passkeys on %d models no longer sign in by it", n)
+	}
+}
+
+func (r *KeyRestrictions) isAllowList() bool {
+	return r != nil && same(r.EnforcementType, EnforcementAllow)
+}
+
+// taken counts the models, of those in either list, that were taken and are not any
+// more. nil are restrictions that do not count.
+func (r *KeyRestrictions) taken(after *KeyRestrictions) (n int) {
+	var named []string
+	for _, list := range []*KeyRestrictions{r, after} {
+		if list == nil {
+			continue
+		}
+		for _, s := range list.AAGUIDs {
+			if !contains(named, s) {
+				named = append(named, s)
+			}
+		}
+	}
+	for _, s := range named {
+		if r.takes(s) && !after.takes(s) {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *KeyRestrictions) takes(aaguid string) bool {
+	return r == nil || contains(r.AAGUIDs, aaguid) == r.isAllowList()
+}
+
+// Consequences says whom a change of the strength shuts out, and what it lets in.
+func (s *Strength) Consequences(to *Strength) (notes []Note) {
+	const where = "where Conditional Access asks for this strength, "
+	before, after := s.AllowedAAGUIDs(), to.AllowedAAGUIDs()
+	gone := 0
+	for _, a := range before {
+		if !contains(after, a) {
+			gone++
+		}
+	}
+	switch {
+	case len(before) == 0 && len(after) > 0:
+		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on other models than these %d no longer sign in", len(after))})
+	case len(before) > 0 && len(after) == 0:
+		notes = append(notes, Note{Warning: true, Text: where + "every passkey signs in now"})
+	case gone > 0:
+		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on %d models no longer sign in", gone)})
+	}
+	return notes
+}
