@@ -286,7 +286,7 @@ func (p *Policy) CheckEdit(to *Policy) error {
 		problems = append(problems, fmt.Errorf("%w: %s", ErrRefusedEdit, fmt.Sprintf(format, args...)))
 	}
 	switch before, after := p.defaultProfile(), to.defaultProfile(); {
-	case !p.migrated() && (to.migrated() || len(to.PasskeyProfiles) > 0):
+	case !p.migrated() && (to.migrated() || len(to.PasskeyProfiles) > len(p.PasskeyProfiles)):
 		refuse("the tenant has no passkey profiles yet, and going over to them is for the admin center")
 	case p.migrated() && (!to.migrated() || !same(*p.DefaultPasskeyProfile, *to.DefaultPasskeyProfile)):
 		refuse("the default profile cannot be another one")
