@@ -1,6 +1,9 @@
 package entra
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Consequences says whom a change of the policy shuts out, and what it lets in. Key
 // restrictions and types count at sign-in too, so passkeys that are in use are
@@ -34,21 +37,11 @@ func (p *Policy) Consequences(to *Policy) (notes []Note) {
 }
 
 func (p *Policy) targets(id string) bool {
-	for _, t := range p.IncludeTargets {
-		if same(t.ID, id) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.IncludeTargets, func(t IncludeTarget) bool { return same(t.ID, id) })
 }
 
 func (p *Policy) excludes(id string) bool {
-	for _, t := range p.ExcludeTargets {
-		if same(t.ID, id) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.ExcludeTargets, func(t ExcludeTarget) bool { return same(t.ID, id) })
 }
 
 // profileLike finds what a profile of a changed policy was before.
@@ -79,11 +72,11 @@ func (q *PasskeyProfile) consequences(to *PasskeyProfile, warn func(format strin
 		warn("its allow list is empty, so it takes no key at all")
 		return
 	case !before.isAllowList():
-		warn("from now on it takes %d models and no others: passkeys on others no longer sign in by it", len(after.AAGUIDs))
+		warn("from now on it takes %s and no others: passkeys on others no longer sign in by it", models(len(after.AAGUIDs)))
 		return
 	}
 	if n := before.taken(after); n > 0 {
-		warn("passkeys on %d models no longer sign in by it", n)
+		warn("passkeys on %s no longer sign in by it", models(n))
 	}
 }
 
@@ -117,6 +110,13 @@ func (r *KeyRestrictions) takes(aaguid string) bool {
 	return r == nil || contains(r.AAGUIDs, aaguid) == r.isAllowList()
 }
 
+func models(n int) string {
+	if n == 1 {
+		return "1 model"
+	}
+	return fmt.Sprintf("%d models", n)
+}
+
 // Consequences says whom a change of the strength shuts out, and what it lets in.
 func (s *Strength) Consequences(to *Strength) (notes []Note) {
 	const where = "where Conditional Access asks for this strength, "
@@ -129,11 +129,11 @@ func (s *Strength) Consequences(to *Strength) (notes []Note) {
 	}
 	switch {
 	case len(before) == 0 && len(after) > 0:
-		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on other models than these %d no longer sign in", len(after))})
+		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on others than %s no longer sign in", models(len(after)))})
 	case len(before) > 0 && len(after) == 0:
 		notes = append(notes, Note{Warning: true, Text: where + "every passkey signs in now"})
 	case gone > 0:
-		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on %d models no longer sign in", gone)})
+		notes = append(notes, Note{Warning: true, Text: fmt.Sprintf(where+"passkeys on %s no longer sign in", models(gone))})
 	}
 	return notes
 }

@@ -87,12 +87,12 @@ func TestAllowAndBlock(t *testing.T) {
 		"allow, the last of a block list": {restrictions("block", modelA), false, false, []string{modelA}, []string{"- " + list + modelA}, "", nil, ""},
 		"allow, not in a block list":      {restrictions("block", modelA), false, false, []string{modelB}, nil, "takes them already", nil, ""},
 		"allow, not enforced":             {restrictions(""), false, false, []string{modelB}, nil, "takes these already", nil, ""},
-		"allow, to be enforced":           {restrictions("", modelC), false, true, []string{modelB}, []string{"- " + list + modelC, "+ " + list + modelB, "~ passkeyProfiles[Keys].keyRestrictions.enforcementType: block -> allow", enforced}, "", nil, "1 models and no others"},
-		"allow, null restrictions":        {"null", false, true, []string{modelB}, []string{`+ passkeyProfiles[Keys].keyRestrictions: {"aaGuids":["` + modelB + `"],"enforcementType":"allow","isEnforced":true}`}, "", nil, "1 models and no others"},
+		"allow, to be enforced":           {restrictions("", modelC), false, true, []string{modelB}, []string{"- " + list + modelC, "+ " + list + modelB, "~ passkeyProfiles[Keys].keyRestrictions.enforcementType: block -> allow", enforced}, "", nil, "1 model and no others"},
+		"allow, null restrictions":        {"null", false, true, []string{modelB}, []string{`+ passkeyProfiles[Keys].keyRestrictions: {"aaGuids":["` + modelB + `"],"enforcementType":"allow","isEnforced":true}`}, "", nil, "1 model and no others"},
 		"allow, unknown kind":             {restrictions("prefer"), false, false, []string{modelB}, nil, "", errAny, ""},
-		"block, block list":               {restrictions("block", modelA), true, false, []string{modelB, modelB}, []string{"+ " + list + modelB}, "", nil, "passkeys on 1 models no longer"},
+		"block, block list":               {restrictions("block", modelA), true, false, []string{modelB, modelB}, []string{"+ " + list + modelB}, "", nil, "passkeys on 1 model no longer"},
 		"block, blocked":                  {restrictions("block", modelA), true, false, []string{modelA}, nil, "has these already", nil, ""},
-		"block, allow list":               {restrictions("allow", modelA, modelB), true, false, []string{modelB}, []string{"- " + list + modelB}, "", nil, "passkeys on 1 models no longer"},
+		"block, allow list":               {restrictions("allow", modelA, modelB), true, false, []string{modelB}, []string{"- " + list + modelB}, "", nil, "passkeys on 1 model no longer"},
 		"block, not in an allow list":     {restrictions("allow", modelA), true, false, []string{modelB}, nil, "refuses them already", nil, ""},
 		"block, all of an allow list":     {restrictions("allow", modelA), true, false, []string{modelA}, nil, "", entra.ErrAllBlocked, ""},
 		"block, not enforced":             {restrictions(""), true, false, []string{modelA}, nil, "", entra.ErrNotEnforced, ""},
@@ -378,8 +378,8 @@ func TestConsequences(t *testing.T) {
 			p.PasskeyProfiles[1].PasskeyTypes, p.PasskeyProfiles[1].AttestationEnforcement = "deviceBound,synced", "registrationOnly"
 		}, []string{"synced passkeys never pass"}},
 		"empty allow list":   {restrictions("allow", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.AAGUIDs = nil }, []string{"no key at all"}},
-		"allow to block":     {restrictions("allow", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.EnforcementType = "block" }, []string{"every model now", "1 models no longer"}},
-		"block to allow":     {restrictions("block", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.EnforcementType = "allow" }, []string{"takes 1 models and no others"}},
+		"allow to block":     {restrictions("allow", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.EnforcementType = "block" }, []string{"every model now", "1 model no longer"}},
+		"block to allow":     {restrictions("block", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.EnforcementType = "allow" }, []string{"takes 1 model and no others"}},
 		"no longer enforced": {restrictions("block", modelA), func(p *entra.Policy) { p.PasskeyProfiles[1].KeyRestrictions.IsEnforced = new(false) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

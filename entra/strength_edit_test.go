@@ -113,9 +113,9 @@ func TestStrengthApplied(t *testing.T) {
 	}{
 		"same":           {[][]string{{modelA, modelB}}, [][]string{{modelB}, {modelA}}, nil, ""},
 		"none":           {nil, nil, nil, ""},
-		"a list":         {nil, [][]string{{modelA}}, []string{":1"}, "other models"},
-		"another list":   {[][]string{{modelA}}, [][]string{{modelB}}, []string{"a:2"}, "passkeys on 1 models"},
-		"two become one": {[][]string{{modelA}, {modelB}}, [][]string{{modelB}}, []string{"a:2", "b deleted"}, "passkeys on 1 models"},
+		"a list":         {nil, [][]string{{modelA}}, []string{":1"}, "on others than 1 model"},
+		"another list":   {[][]string{{modelA}}, [][]string{{modelB}}, []string{"a:2"}, "passkeys on 1 model"},
+		"two become one": {[][]string{{modelA}, {modelB}}, [][]string{{modelB}}, []string{"a:2", "b deleted"}, "passkeys on 1 model"},
 		"no list":        {[][]string{{modelA}}, nil, []string{"a deleted"}, "every passkey signs in"},
 	} {
 		t.Run(name, func(t *testing.T) {
