@@ -6,6 +6,10 @@
 // reason for each rule. It is a function of its arguments: it reads no file, asks no
 // network and no clock.
 //
+// A Policy or Strength is changed on a copy (Clone): Allow, Block, Remove and Applied edit
+// it, Differences and Consequences say what that means, CheckEdit why it must not be, and
+// Patch and Writes what Graph is sent.
+//
 // MethodID, Readings and ParseUserHandle read the identifiers that Entra writes.
 //
 // The rules are those that Microsoft documents, and what was seen of the service

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -212,7 +213,7 @@ func (r *policyReport) print(w *printer) {
 		w.line("Self-service setup", "off, which stops administrators from registering passkeys too")
 	}
 	for i, t := range r.Targets {
-		w.item("Targets", fmt.Sprintf("%s (%s)", t.ID, strings.Join(t.Profiles, ", ")), i == 0)
+		w.item("Targets", fmt.Sprintf("%s (%s)", t.ID, cmp.Or(strings.Join(t.Profiles, ", "), "no profile that is there")), i == 0)
 	}
 	if len(r.Targets) == 0 {
 		w.line("Targets", "none, so nobody can use passkeys")

@@ -38,7 +38,7 @@ type operation func(t *Tenant, r *http.Request) (done, error)
 var (
 	writeMethods = []string{"UserAuthMethod-Passkey.ReadWrite.All", "UserAuthenticationMethod.ReadWrite.All"}
 	readMethods  = append([]string{"UserAuthMethod-Passkey.Read.All", "UserAuthenticationMethod.Read.All"}, writeMethods...)
-	readPolicies = []string{"Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
+	readPolicies = []string{"Policy.Read.AuthenticationMethod", "Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
 	setPolicies  = []string{"Policy.ReadWrite.AuthenticationMethod"}
 	setStrengths = []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
 	readUsers    = []string{"User.Read.All"}
