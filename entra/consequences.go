@@ -44,6 +44,34 @@ func (p *Policy) excludes(id string) bool {
 	return slices.ContainsFunc(p.ExcludeTargets, func(t ExcludeTarget) bool { return same(t.ID, id) })
 }
 
+// ShutOut names the profiles by which a passkey signs in now, and no longer after a
+// change. Only those count that a target uses. The type may be unknown: "".
+func (p *Policy) ShutOut(to *Policy, aaguid, passkeyType string) (profiles []string) {
+	for _, q := range p.Profiles() {
+		if len(p.UsedBy(q)) == 0 || !q.signsIn(aaguid, passkeyType) {
+			continue
+		}
+		if after := to.profileLike(q); after == nil || !after.signsIn(aaguid, passkeyType) {
+			profiles = append(profiles, q.Title())
+		}
+	}
+	return profiles
+}
+
+func (q *PasskeyProfile) signsIn(aaguid, passkeyType string) bool {
+	return q.enforced().takes(aaguid) && (passkeyType == "" || q.PasskeyTypes == "" || q.has(passkeyType))
+}
+
+// ShutOut reports whether a passkey on a model signs in now, and no longer after a
+// change.
+func (s *Strength) ShutOut(to *Strength, aaguid string) bool {
+	takes := func(s *Strength) bool {
+		list := s.AllowedAAGUIDs()
+		return s.AllowsPasskeys() && (len(list) == 0 || contains(list, aaguid))
+	}
+	return takes(s) && !takes(to)
+}
+
 // profileLike finds what a profile of a changed policy was before.
 func (p *Policy) profileLike(q *PasskeyProfile) *PasskeyProfile {
 	for _, before := range p.Profiles() {

@@ -399,6 +399,32 @@ func TestConsequences(t *testing.T) {
 	}
 }
 
+// TestShutOut: by which profiles a passkey signed in, and no longer does.
+func TestShutOut(t *testing.T) {
+	p := policyOf(t, restrictions("block", modelC), restrictions("allow", modelA, modelB))
+	to := p.Clone()
+	for _, profile := range []string{"", "Keys"} {
+		if _, err := to.Block(profile, aaguids(t, modelB), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := to.Block(phonesID, aaguids(t, modelA, modelB), true); err != nil { // used by nobody
+		t.Fatal(err)
+	}
+	to.PasskeyProfiles[0].PasskeyTypes = "synced"
+	for _, c := range []struct{ model, kind, want string }{
+		{modelA, "", ""},
+		{modelA, "deviceBound", "Default passkey profile"},
+		{strings.ToUpper(modelB), "", "Default passkey profile,Keys"},
+		{modelB, "synced", ""}, // neither took it before
+		{modelC, "deviceBound", ""},
+	} {
+		if got := strings.Join(p.ShutOut(to, c.model, c.kind), ","); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.model, c.kind, got, c.want)
+		}
+	}
+}
+
 // TestRefusedAllTheSame: where an allow list is of no use.
 func TestRefusedAllTheSame(t *testing.T) {
 	for name, c := range map[string]struct {

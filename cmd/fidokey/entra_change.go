@@ -1,16 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/entra"
+	"github.com/fidokey/fidokey/entra/graph"
 )
+
+// addAffectedFlag gives a command that changes a policy --affected.
+func addAffectedFlag(cmd *cobra.Command, affected *bool) {
+	cmd.Flags().BoolVar(affected, "affected", false, "look through all passkeys of the tenant for those that would be shut out")
+}
 
 // An entraChange is one of the passkey policy or of a strength, before it is made.
 type entraChange struct {
@@ -18,6 +28,11 @@ type entraChange struct {
 	changes []entra.Change
 	notes   []entra.Note
 	size    *policySize // nil: there is no limit
+	// passkeys of the tenant are looked through for those that the change shuts out; nil:
+	// nobody has asked for that.
+	passkeys iter.Seq2[graph.UserMethods, error]
+	// shutOut names by what a passkey no longer signs in.
+	shutOut func(m *graph.Method) []string
 	// meanwhile reads again what is to be changed, and lists what somebody else has
 	// changed since. Graph has no ETag for it.
 	meanwhile func(ctx context.Context) ([]entra.Change, error)
@@ -37,8 +52,24 @@ type entraChangeReport struct {
 	Written bool           `json:"written"`
 	DryRun  bool           `json:"dryRun,omitempty"`
 	Missing []policyChange `json:"missing,omitempty"` // Graph does not show them afterwards
+	// Affected are the passkeys that may not sign in any more; nil: nobody has looked.
+	Affected []affectedPasskey `json:"affected,omitzero"`
 
 	what string
+}
+
+// affectedPasskey is one that a change shuts out, unless another profile of its user
+// takes it.
+type affectedPasskey struct {
+	User   string   `json:"user"`
+	Name   string   `json:"name"`
+	AAGUID string   `json:"aaguid"`
+	Model  string   `json:"model"`
+	By     []string `json:"by"` // profiles, or the strength
+}
+
+func (p affectedPasskey) String() string {
+	return printable(fmt.Sprintf("! %s: %q on %s no longer signs in by %s", p.User, p.Name, cmp.Or(p.Model, p.AAGUID), strings.Join(p.By, ", ")))
 }
 
 // policyChange is a change with the name of the model that it is about.
@@ -101,6 +132,23 @@ func linesOf(changes []policyChange, notes []entra.Note) string {
 	return strings.Join(lines, "\n")
 }
 
+// lines is all that is to be known of the change. Of the passkeys that it shuts out it
+// has the first.
+func (r *entraChangeReport) lines() string {
+	const most = 20
+	text := linesOf(r.Changes, r.Notes)
+	for _, p := range r.Affected[:min(len(r.Affected), most)] {
+		text += "\n" + p.String()
+	}
+	switch n := len(r.Affected); {
+	case n > most:
+		text += fmt.Sprintf("\n! and %d more; --json lists all", n-most)
+	case n == 0 && r.Affected != nil:
+		text += "\nNo passkey of the tenant is shut out by its model or type."
+	}
+	return strings.TrimPrefix(text, "\n")
+}
+
 func (r *entraChangeReport) print(w *printer) {
 	switch {
 	case len(r.Changes) == 0:
@@ -110,7 +158,7 @@ func (r *entraChangeReport) print(w *printer) {
 	case r.Written:
 		w.printf("Changed %s. It takes minutes, about ten, until everything goes by it.", r.what)
 	}
-	if text := linesOf(r.Changes, r.Notes); text != "" {
+	if text := r.lines(); text != "" {
 		fmt.Fprintf(w, "%s\n", text)
 	}
 	if r.Size != nil && len(r.Changes) > 0 {
@@ -128,10 +176,16 @@ func (c *entraChange) make(ctx context.Context, e *env) error {
 	if r.Notes == nil {
 		r.Notes = []entra.Note{}
 	}
+	var err error
+	if c.passkeys != nil && len(c.changes) > 0 {
+		if r.Affected, err = c.affected(e); err != nil {
+			return err
+		}
+	}
 	if len(c.changes) == 0 || e.dryRun {
 		return e.say(nil, r)
 	}
-	if err := e.confirm(ctx, linesOf(r.Changes, r.Notes), fmt.Sprintf("Change %s?", c.what)); err != nil {
+	if err := e.confirm(ctx, r.lines(), fmt.Sprintf("Change %s?", c.what)); err != nil {
 		return err
 	}
 	meanwhile, err := c.meanwhile(ctx)
@@ -153,6 +207,29 @@ func (c *entraChange) make(ctx context.Context, e *env) error {
 		return errors.Join(e.say(nil, r), errNotKept)
 	}
 	return e.say(nil, r)
+}
+
+// affected looks through all passkeys of the tenant.
+func (c *entraChange) affected(e *env) ([]affectedPasskey, error) {
+	found, unread := []affectedPasskey{}, 0
+	for u, err := range c.passkeys {
+		if err != nil {
+			return nil, err
+		}
+		if u.Err != nil {
+			unread++
+		}
+		for _, m := range u.Methods {
+			if by := c.shutOut(&m); len(by) > 0 {
+				one := newEntraMethod(&m)
+				found = append(found, affectedPasskey{cmp.Or(u.UPN, u.User), one.DisplayName, one.AAGUID, one.Model, by})
+			}
+		}
+	}
+	if unread > 0 {
+		e.note("The passkeys of %s could not be read, and may be shut out too.", count(unread, "user", "users"))
+	}
+	return found, nil
 }
 
 // readBack gives Graph some seconds until each of its servers shows a change.

@@ -18,6 +18,7 @@ type policyEditOptions struct {
 	profiles    []string
 	everywhere  bool
 	enforce     bool
+	affected    bool
 	inventories []string
 	edit        func(p *entra.Policy, profile string, models []ctap2.AAGUID, enforce bool) ([]entra.Note, error)
 	judge       bool // say of which models it is no use
@@ -69,6 +70,7 @@ all.
 	cmd.MarkFlagsMutuallyExclusive("profile", "all-profiles")
 	flags.BoolVar(&o.enforce, "enforce", false, enforceHelp)
 	addInventoryFlag(cmd, &o.inventories)
+	addAffectedFlag(cmd, &o.affected)
 	o.graph.addFlags(cmd)
 	addChangeFlags(e, cmd, true)
 	return cmd
@@ -91,7 +93,7 @@ func (o *policyEditOptions) run(ctx context.Context, e *env, args []string) erro
 	if err != nil {
 		return err
 	}
-	return e.changePolicy(ctx, g, p, to, notes)
+	return e.changePolicy(ctx, g, p, to, notes, o.affected)
 }
 
 // edited returns the policy that is to be, and what is to be known of it.
@@ -139,7 +141,7 @@ func editError(err error) error {
 }
 
 // changePolicy makes another policy of the tenant's.
-func (e *env) changePolicy(ctx context.Context, g *graph.Client, p, to *entra.Policy, notes []entra.Note) error {
+func (e *env) changePolicy(ctx context.Context, g *graph.Client, p, to *entra.Policy, notes []entra.Note, affected bool) error {
 	if err := p.CheckEdit(to); err != nil {
 		return err
 	}
@@ -147,6 +149,10 @@ func (e *env) changePolicy(ctx context.Context, g *graph.Client, p, to *entra.Po
 		what: "the passkey policy", changes: p.Differences(to), size: newPolicySize(to),
 		notes: append(notes, p.Consequences(to)...),
 		write: func(ctx context.Context) error { return g.SetPolicy(ctx, p.Patch(to)) },
+	}
+	if affected {
+		c.passkeys = g.Passkeys(ctx)
+		c.shutOut = func(m *graph.Method) []string { return p.ShutOut(to, m.AAGUID, m.PasskeyType) }
 	}
 	c.meanwhile = func(ctx context.Context) ([]entra.Change, error) {
 		now, err := policyOfTenant(ctx, g)
@@ -167,6 +173,7 @@ func (e *env) changePolicy(ctx context.Context, g *graph.Client, p, to *entra.Po
 
 func newEntraPolicyApplyCmd(e *env) *cobra.Command {
 	var o graphOptions
+	var affected bool
 	cmd := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Make the tenant's passkey policy that of a file",
@@ -197,10 +204,11 @@ each other; change one of both.
 			if err != nil {
 				return err
 			}
-			return e.changePolicy(cmd.Context(), g, p, to, nil)
+			return e.changePolicy(cmd.Context(), g, p, to, nil, affected)
 		},
 	}
 	o.addFlags(cmd)
+	addAffectedFlag(cmd, &affected)
 	addChangeFlags(e, cmd, true)
 	return cmd
 }

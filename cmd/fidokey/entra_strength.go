@@ -27,6 +27,9 @@ Microsoft's own strengths cannot be changed.
 It takes the permissions Policy.Read.All and Policy.ReadWrite.ConditionalAccess or
 Policy.ReadWrite.AuthenticationMethod, and a person who signs in needs the role
 Conditional Access Administrator.
+--affected names the passkeys that would be shut out, with their users; this takes
+UserAuthMethod-Passkey.Read.All and AuditLog.Read.All as well, or User.Read.All where the
+tenant has no licence for the registration report.
 
 Exit code 7 means that the strength cannot be so, or that Graph does not show the change
 afterwards, 8 that nobody agreed or that somebody else has changed it meanwhile.
@@ -259,7 +262,7 @@ Exit code 7 means that they differ.
 
 func newEntraStrengthAllowCmd(e *env) *cobra.Command {
 	var inventories []string
-	var enforce bool
+	var enforce, affected bool
 	cmd := onStrength(e, &cobra.Command{
 		Use:   "allow STRENGTH [AAGUID|NAME]...",
 		Short: "Add models to the list of an authentication strength",
@@ -272,18 +275,20 @@ Access asks for the strength.
   fidokey entra strength allow 'Security keys' --from-inventory`,
 		Args: cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, g *graph.Client, s tenantStrength, args []string) error {
-		return e.editStrength(ctx, g, s, args, inventories, func(to *entra.Strength, models []ctap2.AAGUID) ([]entra.Note, error) {
+		return e.editStrength(ctx, g, s, args, inventories, affected, func(to *entra.Strength, models []ctap2.AAGUID) ([]entra.Note, error) {
 			return to.Allow(models, enforce)
 		})
 	})
 	cmd.Flags().BoolVar(&enforce, "enforce", false, "make a list for a strength that allows every passkey")
 	addInventoryFlag(cmd, &inventories)
+	addAffectedFlag(cmd, &affected)
 	addChangeFlags(e, cmd, true)
 	return cmd
 }
 
 func newEntraStrengthRemoveCmd(e *env) *cobra.Command {
 	var inventories []string
+	var affected bool
 	cmd := onStrength(e, &cobra.Command{
 		Use:   "remove STRENGTH [AAGUID|NAME]...",
 		Short: "Take models from the list of an authentication strength",
@@ -295,14 +300,16 @@ list allows every passkey.
 		Example: `  fidokey entra strength remove 'Security keys' 2fc0579f-8113-47ea-b116-bb5a8db9202a`,
 		Args:    cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, g *graph.Client, s tenantStrength, args []string) error {
-		return e.editStrength(ctx, g, s, args, inventories, (*entra.Strength).Remove)
+		return e.editStrength(ctx, g, s, args, inventories, affected, (*entra.Strength).Remove)
 	})
 	addInventoryFlag(cmd, &inventories)
+	addAffectedFlag(cmd, &affected)
 	addChangeFlags(e, cmd, true)
 	return cmd
 }
 
 func newEntraStrengthApplyCmd(e *env) *cobra.Command {
+	var affected bool
 	cmd := onStrength(e, &cobra.Command{
 		Use:   "apply STRENGTH FILE",
 		Short: "Give an authentication strength the list of models of a file",
@@ -322,14 +329,15 @@ passkey is allowed. Combinations are changed in the admin center only.
 		if err != nil {
 			return err
 		}
-		return e.changeStrength(ctx, g, s.Strength, to, nil)
+		return e.changeStrength(ctx, g, s.Strength, to, nil, affected)
 	})
+	addAffectedFlag(cmd, &affected)
 	addChangeFlags(e, cmd, true)
 	return cmd
 }
 
 // editStrength changes the list by models.
-func (e *env) editStrength(ctx context.Context, g *graph.Client, s tenantStrength, args, inventories []string, edit func(to *entra.Strength, models []ctap2.AAGUID) ([]entra.Note, error)) error {
+func (e *env) editStrength(ctx context.Context, g *graph.Client, s tenantStrength, args, inventories []string, affected bool, edit func(to *entra.Strength, models []ctap2.AAGUID) ([]entra.Note, error)) error {
 	models, err := e.modelsNamed(ctx, g, args, inventories)
 	if err != nil {
 		return err
@@ -339,17 +347,26 @@ func (e *env) editStrength(ctx context.Context, g *graph.Client, s tenantStrengt
 	if err != nil {
 		return editError(fmt.Errorf("%q: %w", s.Title(), err))
 	}
-	return e.changeStrength(ctx, g, s.Strength, to, notes)
+	return e.changeStrength(ctx, g, s.Strength, to, notes, affected)
 }
 
 // changeStrength makes another strength of the tenant's.
-func (e *env) changeStrength(ctx context.Context, g *graph.Client, s, to *entra.Strength, notes []entra.Note) error {
+func (e *env) changeStrength(ctx context.Context, g *graph.Client, s, to *entra.Strength, notes []entra.Note, affected bool) error {
 	if err := s.CheckEdit(to); err != nil {
 		return editError(err)
 	}
 	c := entraChange{
 		what: fmt.Sprintf("the authentication strength %q", s.Title()), changes: s.Differences(to),
 		notes: append(notes, s.Consequences(to)...),
+	}
+	if affected {
+		c.passkeys = g.Passkeys(ctx)
+		c.shutOut = func(m *graph.Method) []string {
+			if s.ShutOut(to, m.AAGUID) {
+				return []string{s.Title()}
+			}
+			return nil
+		}
 	}
 	c.write = func(ctx context.Context) (err error) {
 		for _, w := range s.Writes(to) {

@@ -40,6 +40,7 @@ var (
 	readMethods  = append([]string{"UserAuthMethod-Passkey.Read.All", "UserAuthenticationMethod.Read.All"}, writeMethods...)
 	readPolicies = []string{"Policy.Read.AuthenticationMethod", "Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
 	setPolicies  = []string{"Policy.ReadWrite.AuthenticationMethod"}
+	getStrengths = []string{"Policy.Read.All", "Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
 	setStrengths = []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
 	readUsers    = []string{"User.Read.All"}
 	readGroups   = []string{"GroupMember.Read.All"}
@@ -73,8 +74,8 @@ func (t *Tenant) routes() http.Handler {
 		{"GET /v1.0/users/{user}/transitiveMemberOf/microsoft.graph.group", "groups", readGroups, listGroups},
 		{"GET " + policyAt, "policy", readPolicies, getPolicy},
 		{"PATCH " + policyAt, "setPolicy", setPolicies, patchPolicy},
-		{"GET " + strengthsAt, "strengths", readPolicies, listStrengths},
-		{"GET " + combinations, "combinations", readPolicies, listCombinations},
+		{"GET " + strengthsAt, "strengths", getStrengths, listStrengths},
+		{"GET " + combinations, "combinations", getStrengths, listCombinations},
 		{"POST " + combinations, "setCombination", setStrengths, addCombination},
 		{"PATCH " + combinations + "/{id}", "setCombination", setStrengths, patchCombination},
 		{"DELETE " + combinations + "/{id}", "deleteCombination", setStrengths, deleteCombination},
