@@ -122,6 +122,9 @@ func TestAllowAndBlock(t *testing.T) {
 			if (p.Patch(to) == nil) != (c.want == nil) {
 				t.Errorf("sent: %s", p.Patch(to))
 			}
+			if q, err := to.Profile("Keys"); err != nil || len(c.want) > 0 && !strings.Contains(string(mustJSON(t, q)), `"aaGuids":[`) {
+				t.Errorf("a list that is left out is not changed: %s, %v", mustJSON(t, q), err)
+			}
 			warnings := p.Consequences(to)
 			if (c.warning == "") != (len(warnings) == 0) || c.warning != "" && !strings.Contains(warnings[0].Text, c.warning) {
 				t.Errorf("consequences: %+v", warnings)
@@ -332,6 +335,11 @@ func TestApplied(t *testing.T) {
 			if got := differences(p, to); !slices.Equal(got, c.want) {
 				t.Errorf("%q\nwant %q", got, c.want)
 			}
+			for i, q := range to.PasskeyProfiles {
+				if q.ID != p.PasskeyProfiles[i].ID {
+					t.Errorf("%s has the ID %q", q.Name, q.ID)
+				}
+			}
 			if !strings.Contains(string(mustJSON(t, to)), `"later":{"a":1}`) {
 				t.Error("an unknown member is gone")
 			}
@@ -355,7 +363,11 @@ func TestSamePolicy(t *testing.T) {
 	if got := differences(p, same); got != nil {
 		t.Errorf("%q", got)
 	}
-	same.PasskeyProfiles[0].Name = "n"
+	same.PasskeyProfiles[0].ID = "" // it has none yet
+	if got := differences(p, same); got != nil {
+		t.Errorf("%q", got)
+	}
+	same.PasskeyProfiles[0].ID, same.PasskeyProfiles[0].Name = "a", "n"
 	if got := differences(p, same); !slices.Equal(got, []string{"~ passkeyProfiles[N].name: N -> n"}) {
 		t.Errorf("%q", got)
 	}

@@ -42,7 +42,7 @@ type entraChange struct {
 }
 
 // errNotKept is a change that Graph has taken and does not show.
-var errNotKept = verifyError{errors.New("Graph has taken the change, and does not show all of it; what is missing is listed")}
+var errNotKept = verifyError{errors.New("the change was taken by Graph, which does not show all of it; what is missing is listed")}
 
 // entraChangeReport is the answer of commands that change a policy or a strength.
 type entraChangeReport struct {
