@@ -6,6 +6,10 @@
 // reason for each rule. It is a function of its arguments: it reads no file, asks no
 // network and no clock.
 //
+// A Policy or Strength is changed on a copy (Clone): Allow, Block, Remove and Applied edit
+// it, Differences and Consequences say what that means, CheckEdit why it must not be, and
+// Patch and Writes what Graph is sent.
+//
 // ParseUserHandle reads the user handle of a passkey; the identifiers that Graph writes
 // are read by package graph.
 //

@@ -180,7 +180,7 @@ func (j *judge) decide() (Verdict, string) {
 	best, through := VerdictRefused, ""
 	for _, q := range profiles {
 		from := len(j.reasons)
-		j.profile = q.title()
+		j.profile = q.Title()
 		j.judgeProfile(q)
 		if v := j.verdict(from); through == "" || worse(best, v) {
 			best, through = v, j.profile
@@ -483,15 +483,15 @@ func (j *judge) strength() {
 	if s == nil {
 		return
 	}
-	aaguids := s.allowedAAGUIDs()
+	aaguids := s.AllowedAAGUIDs()
 	switch {
 	case !contains(s.AllowedCombinations, combinationFIDO2):
-		j.say(RuleStrength, Refused, "%q does not allow passkeys (fido2)", s.title())
+		j.say(RuleStrength, Refused, "%q does not allow passkeys (fido2)", s.Title())
 	case len(aaguids) == 0:
-		j.say(RuleStrength, Passed, "%q allows every passkey", s.title())
+		j.say(RuleStrength, Passed, "%q allows every passkey", s.Title())
 	case !contains(aaguids, j.Key.AAGUID.String()):
-		j.say(RuleStrength, Refused, "%v is not among the %d models that %q allows", j.Key.AAGUID, len(aaguids), s.title())
+		j.say(RuleStrength, Refused, "%v is not among the %d models that %q allows", j.Key.AAGUID, len(aaguids), s.Title())
 	default:
-		j.say(RuleStrength, Passed, "%q allows %v", s.title(), j.Key.AAGUID)
+		j.say(RuleStrength, Passed, "%q allows %v", s.Title(), j.Key.AAGUID)
 	}
 }

@@ -157,12 +157,13 @@ func (t ExcludeTarget) MarshalJSON() ([]byte, error) {
 
 // ParsePolicy reads a policy as Graph gives it: the configuration of FIDO2 alone, or
 // the policy of all authentication methods with that in it. Text in UTF-16, as some
-// shells save it, is read too.
+// shells save it, is read too, and so are the objects of PowerShell's modules for Graph.
 func ParsePolicy(text []byte) (*Policy, error) {
 	text, err := fromShell(text)
 	if err != nil {
 		return nil, err
 	}
+	text = unwrapped(text)
 	var all struct {
 		Configurations []json.RawMessage `json:"authenticationMethodConfigurations"`
 	}
@@ -269,8 +270,8 @@ func (q *PasskeyProfile) enforced() *KeyRestrictions {
 	return r
 }
 
-// title is what a person calls it.
-func (q *PasskeyProfile) title() string {
+// Title is what a person calls it.
+func (q *PasskeyProfile) Title() string {
 	switch {
 	case q.Name != "":
 		return q.Name

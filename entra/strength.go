@@ -17,6 +17,7 @@ const CombinationConfigurationType = "#microsoft.graph.fido2CombinationConfigura
 type Strength struct {
 	ID                        string                     `json:"id,omitempty"`
 	DisplayName               string                     `json:"displayName,omitempty"`
+	PolicyType                string                     `json:"policyType,omitempty"` // builtIn: nobody can change it
 	AllowedCombinations       []string                   `json:"allowedCombinations,omitzero"`
 	CombinationConfigurations []CombinationConfiguration `json:"combinationConfigurations,omitzero"`
 
@@ -59,13 +60,14 @@ func (c CombinationConfiguration) MarshalJSON() ([]byte, error) {
 	return c.Others.with(fields(c))
 }
 
-// ParseStrength reads an authentication strength as Graph gives it, alone or as the
-// only one of a list.
+// ParseStrength reads an authentication strength as Graph or a module of PowerShell
+// gives it, alone or as the only one of a list.
 func ParseStrength(text []byte) (*Strength, error) {
 	text, err := fromShell(text)
 	if err != nil {
 		return nil, err
 	}
+	text = unwrapped(text)
 	var list struct{ Value []json.RawMessage }
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("not the JSON of an authentication strength: %w", err)
@@ -87,8 +89,8 @@ func ParseStrength(text []byte) (*Strength, error) {
 	return s, nil
 }
 
-// allowedAAGUIDs are the models that passkeys are restricted to; none: any model.
-func (s *Strength) allowedAAGUIDs() (aaguids []string) {
+// AllowedAAGUIDs are the models that passkeys are restricted to; none: any model.
+func (s *Strength) AllowedAAGUIDs() (aaguids []string) {
 	for _, c := range s.CombinationConfigurations {
 		if contains(c.AppliesToCombinations, combinationFIDO2) {
 			aaguids = append(aaguids, c.AllowedAAGUIDs...)
@@ -97,8 +99,8 @@ func (s *Strength) allowedAAGUIDs() (aaguids []string) {
 	return aaguids
 }
 
-// title is what a person calls it.
-func (s *Strength) title() string {
+// Title is what a person calls it.
+func (s *Strength) Title() string {
 	if s.DisplayName != "" {
 		return s.DisplayName
 	}

@@ -22,10 +22,11 @@ func newEntraCmd(e *env) *cobra.Command {
 passkey (FIDO2) policy, from the tenant or, without a network, from a file. 'register'
 makes a passkey for a user, 'list' and 'unregister' show and delete what users have.
 'inventory' lists the models that are in use, 'report' how far passkeys have come.
+'policy' and 'strength' show and change which models the tenant takes.
 'stand-in' is a tenant on this machine to try them on.`,
 	}
 	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e),
-		newEntraInventoryCmd(e), newEntraReportCmd(e), newEntraStandInCmd(e))
+		newEntraInventoryCmd(e), newEntraReportCmd(e), newEntraPolicyCmd(e), newEntraStrengthCmd(e), newEntraStandInCmd(e))
 	return cmd
 }
 

@@ -161,16 +161,12 @@ func (o *entraCheckOptions) readFiles(_ context.Context, e *env) error {
 			return usageError{fmt.Errorf("%s: %w", o.policy, err)}
 		}
 	}
-	if o.strength != "" {
-		text, err := e.readFile(o.strength)
-		if err != nil {
-			return err
-		}
-		if o.asked.Strength, err = entra.ParseStrength(resultOf(text)); err != nil {
-			return usageError{fmt.Errorf("%s: %w", o.strength, err)}
-		}
+	if o.strength == "" {
+		return nil
 	}
-	return nil
+	var err error
+	o.asked.Strength, err = e.strengthOfFile(o.strength)
+	return err
 }
 
 func (o *entraCheckOptions) readModels(e *env) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,9 +28,11 @@ func (o *entraCheckOptions) readTenant(ctx context.Context, e *env) error {
 		return fmt.Errorf("the policy of the tenant: %w", err)
 	}
 	if o.strength != "" {
-		if o.asked.Strength, err = strengthNamed(ctx, g, o.strength); err != nil {
+		found, err := strengthNamed(ctx, g, o.strength)
+		if err != nil {
 			return err
 		}
+		o.asked.Strength = found.Strength
 	}
 	if o.user == "" {
 		return nil
@@ -62,29 +63,6 @@ func (o *entraCheckOptions) readUser(ctx context.Context, e *env, g *graph.Clien
 		o.knowsRegistered = true
 	}
 	return nil
-}
-
-// strengthNamed finds an authentication strength of the tenant by its name or ID.
-func strengthNamed(ctx context.Context, g *graph.Client, name string) (*entra.Strength, error) {
-	list, err := g.Strengths(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, text := range list {
-		s := new(entra.Strength)
-		if err := json.Unmarshal(text, s); err != nil {
-			return nil, fmt.Errorf("an authentication strength of the tenant: %w", err)
-		}
-		if strings.EqualFold(s.ID, name) || strings.EqualFold(s.DisplayName, name) {
-			return s, nil
-		}
-		names = append(names, fmt.Sprintf("%q", printable(s.DisplayName)))
-	}
-	if names == nil {
-		return nil, usageError{errors.New("--strength: the tenant has no authentication strengths")}
-	}
-	return nil, usageError{fmt.Errorf("--strength: the tenant has no authentication strength %q; it has %s", name, strings.Join(names, ", "))}
 }
 
 // entraRegistered is what the tenant has of the user's passkeys.

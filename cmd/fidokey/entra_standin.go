@@ -62,7 +62,8 @@ written into a new file, for $SSL_CERT_FILE; $AZURE_AUTHORITY_HOST is the stand-
 --switches names a file with JSON that makes it fail or differ: throttleEvery,
 throttleBatchEvery, retryAfter, expireChallenges, replicationReads, nonPremium,
 oneCondition, missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
-checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf.`,
+checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf,
+losePolicyChanges.`,
 		Example: `  fidokey entra stand-in --token-file token --listen 127.0.0.1:8080
   fidokey entra register --graph http://127.0.0.1:8080 --token-file token --user user1@example.onmicrosoft.com --device simulator
   fidokey entra stand-in --token-file token --policy policy.json --users 500

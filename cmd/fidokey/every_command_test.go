@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http/httptest"
 	"os"
@@ -46,7 +47,11 @@ var callsOnAKey = map[string]string{
 	"credentials show":              "aaaa --pin-file pin",
 	"entra check":                   "--test-registration login.microsoft.com --pin-file pin --yes",
 	"entra inventory":               "--key --pin-file pin",
+	"entra policy allow":            "--from-inventory --dry-run",
+	"entra policy block":            "--from-inventory --enforce --dry-run",
 	"entra register":                "--user user1@example.onmicrosoft.com --pin-file pin",
+	"entra strength allow":          "s1 --from-inventory --dry-run",
+	"entra strength remove":         "s1 --from-inventory --dry-run",
 	"fingerprints add":              "--pin-file pin",
 	"fingerprints list":             "--pin-file pin",
 	"fingerprints remove":           "aaaa --pin-file pin --yes",
@@ -75,6 +80,8 @@ var callsOnAKey = map[string]string{
 func standIn(t *testing.T) {
 	t.Helper()
 	tenant, err := entratest.New(entratest.Config{
+		Strengths: []entratest.Strength{{ID: "s1", DisplayName: "Keys", Combinations: []json.RawMessage{json.RawMessage(
+			`{"@odata.type":"#microsoft.graph.fido2CombinationConfiguration","id":"c1","allowedAAGUIDs":["2fc0579f-8113-47ea-b116-bb5a8db9202a"],"appliesToCombinations":["fido2"]}`)}}},
 		Users: entratest.MakeUsers(1), Tokens: []entratest.Token{{Value: "token", Scopes: entratest.Everything}},
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
+	"github.com/fidokey/fidokey/entra"
 	"github.com/fidokey/fidokey/entra/enrol"
 	"github.com/fidokey/fidokey/entra/graph"
 	"github.com/fidokey/fidokey/internal/term"
@@ -178,6 +179,14 @@ var hints = []struct {
 	{errNotKnown, exitFailure, "The reasons say what is not known. 'fidokey metadata update' gets what the FIDO Alliance publishes of models; --test-registration tries the key."},
 	{enrol.ErrUnknown, exitFailure, "'fidokey entra list' shows whether the user has it. If not, delete it from the key: fidokey credentials list"},
 	{enrol.ErrReadBack, exitVerify, "'fidokey entra list' shows what the user has. What is new can take minutes until every server has it."},
+	{entra.ErrNotEnforced, exitUsage, "--enforce makes a block list of it."},
+	{entra.ErrUnlisted, exitUsage, "'fidokey entra strength allow --enforce' gives it a list of those that stay."},
+	{entra.ErrAllBlocked, exitSafety, "Nothing was sent. Allow another model first."},
+	{entra.ErrAllAllowed, exitSafety, "Nothing was sent. Allow another model first; 'fidokey entra strength apply' with a file that has no list allows every passkey."},
+	{entra.ErrRefusedEdit, exitVerify, "Nothing was sent."},
+	{entra.ErrBuiltIn, exitVerify, "Nothing was sent. Make a strength of your own in the admin center."},
+	{entra.ErrNoPasskeys, exitVerify, "Nothing was sent. The combinations are changed in the admin center."},
+	{entra.ErrCombination, exitVerify, "Nothing was sent."},
 	{errNoMethod, exitFailure, "'fidokey entra list' shows the IDs."},
 	{errNoModel, exitFailure, "'fidokey metadata show' says what is stored."},
 	{simulator.ErrNotLoopback, exitUsage, "--allow-remote lets it."},

@@ -267,21 +267,27 @@ func TestPolicyRules(t *testing.T) {
 	v := visit(t, Config{})
 	typed := func(members string) string { return `{"@odata.type":"` + policyType + `",` + members + `}` }
 	profile := func(id, enforcement string) string {
-		return fmt.Sprintf(`{"id":%q,"name":"P","passkeyTypes":"deviceBound","attestationEnforcement":%q,"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":["F1D0F1D0-0000-4000-8000-000000000001"]}}`, id, enforcement)
+		name := "P"
+		if id == defaultProfile {
+			name = "Default passkey profile"
+		}
+		return fmt.Sprintf(`{"id":%q,"name":%q,"passkeyTypes":"deviceBound","attestationEnforcement":%q,"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":["F1D0F1D0-0000-4000-8000-000000000001"]}}`, id, name, enforcement)
 	}
 	long := strings.Repeat(`"f1d0f1d0-0000-4000-8000-000000000001",`, 600)
 	for name, c := range map[string]struct {
 		body, says string
 	}{
-		"no type":         {`{"state":"disabled"}`, "@odata.type"},
-		"unknown member":  {typed(`"weather":"fine"`), "weather"},
-		"state":           {typed(`"state":"maybe"`), "state"},
-		"default deleted": {typed(`"passkeyProfiles":[` + profile("b", "disabled") + `]`), "default passkey profile"},
-		"in use":          {typed(`"includeTargets":[{"id":"all_users","targetType":"group","allowedPasskeyProfiles":["c"]}]`), "assigned"},
-		"four profiles":   {typed(`"passkeyProfiles":[` + profile(defaultProfile, "disabled") + strings.Repeat(","+profile("", "disabled"), 3) + `]`), "3 passkey profiles"},
-		"too long":        {typed(`"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":[` + strings.TrimSuffix(long, ",") + `]}`), "20480"},
-		"no GUID":         {typed(`"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":["x"]}`), "no GUID"},
-		"enforcement":     {typed(`"passkeyProfiles":[` + profile(defaultProfile, "always") + `]`), "attestationEnforcement"},
+		"no type":          {`{"state":"disabled"}`, "@odata.type"},
+		"unknown member":   {typed(`"weather":"fine"`), "weather"},
+		"state":            {typed(`"state":"maybe"`), "state"},
+		"default deleted":  {typed(`"passkeyProfiles":[` + profile("b", "disabled") + `]`), "default passkey profile"},
+		"default renamed":  {typed(`"passkeyProfiles":[` + strings.Replace(profile(defaultProfile, "disabled"), "Default passkey", "My", 1) + `]`), "renamed"},
+		"in use":           {typed(`"includeTargets":[{"id":"all_users","targetType":"group","allowedPasskeyProfiles":["c"]}]`), "assigned"},
+		"four profiles":    {typed(`"passkeyProfiles":[` + profile(defaultProfile, "disabled") + strings.Repeat(","+profile("", "disabled"), 3) + `]`), "3 passkey profiles"},
+		"too long":         {typed(`"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":[` + strings.TrimSuffix(long, ",") + `]}`), "20480"},
+		"600 in a profile": {typed(`"passkeyProfiles":[` + strings.Replace(profile(defaultProfile, "disabled"), `"F1D0F1D0-0000-4000-8000-000000000001"`, strings.TrimSuffix(long, ","), 1) + `]`), "20480"},
+		"no GUID":          {typed(`"keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":["x"]}`), "no GUID"},
+		"enforcement":      {typed(`"passkeyProfiles":[` + profile(defaultProfile, "always") + `]`), "attestationEnforcement"},
 	} {
 		status, answer := v.ask("PATCH", policyAt, c.body)
 		if text := fmt.Sprint(answer); status != 400 || !strings.Contains(text, c.says) {
@@ -313,6 +319,55 @@ func TestPolicyRules(t *testing.T) {
 	}
 	if _, p = v.ask("GET", policyAt, ""); len(p["passkeyProfiles"].([]any)) != 1 {
 		t.Errorf("%v", p["passkeyProfiles"])
+	}
+}
+
+// TestSizeLimit: 580 AAGUIDs fit besides one profile and one target, 600 do not.
+func TestSizeLimit(t *testing.T) {
+	v := visit(t, Config{})
+	body := func(n int) string {
+		list := strings.TrimSuffix(strings.Repeat(`"f1d0f1d0-0000-4000-8000-000000000001",`, n), ",")
+		return `{"@odata.type":"` + policyType + `","keyRestrictions":{"isEnforced":true,"enforcementType":"allow","aaGuids":[` + list + `]}}`
+	}
+	for n, want := range map[int]int{580: 204, 600: 400} {
+		if status, answer := v.ask("PATCH", policyAt, body(n)); status != want {
+			t.Errorf("%d: %d %v", n, status, answer)
+		}
+	}
+}
+
+// TestStrengthRules: what the service refuses of an authentication strength.
+func TestStrengthRules(t *testing.T) {
+	v := visit(t, Config{Strengths: append(defaultStrengths(), Strength{ID: "x", DisplayName: "Certificates", Allowed: []string{"x509CertificateMultiFactor"}})})
+	const (
+		own  = strengthsAt + "/00000000-0000-0000-0000-000000000004/combinationConfigurations"
+		ours = strengthsAt + "/5c5c5c5c-0000-4000-8000-000000000001/combinationConfigurations"
+		good = `{"@odata.type":"#microsoft.graph.fido2CombinationConfiguration","allowedAAGUIDs":["f1d0f1d0-0000-4000-8000-000000000001"],"appliesToCombinations":["fido2"]}`
+	)
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", own, good, 400},
+		{"POST", strengthsAt + "/x/combinationConfigurations", good, 400},
+		{"POST", strengthsAt + "/y/combinationConfigurations", good, 404},
+		{"POST", ours, strings.Replace(good, "#microsoft", "#other", 1), 400},
+		{"POST", ours, strings.Replace(good, "f1d0f1d0-", "", 1), 400},
+		{"PATCH", ours + "/nowhere", good, 404},
+		{"DELETE", ours + "/nowhere", "", 404},
+		{"POST", ours, good, 201},
+	} {
+		if status, answer := v.ask(c.method, c.path, c.body); status != c.status {
+			t.Errorf("%s %s: %d %v", c.method, c.path, status, answer)
+		}
+	}
+	_, list := v.ask("GET", ours, "")
+	id := list["value"].([]any)[0].(map[string]any)["id"].(string)
+	if status, _ := v.ask("DELETE", ours+"/"+id, ""); status != 204 {
+		t.Error(status)
+	}
+	if _, list := v.ask("GET", ours, ""); len(list["value"].([]any)) != 0 {
+		t.Errorf("%v", list)
 	}
 }
 

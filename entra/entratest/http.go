@@ -38,8 +38,10 @@ type operation func(t *Tenant, r *http.Request) (done, error)
 var (
 	writeMethods = []string{"UserAuthMethod-Passkey.ReadWrite.All", "UserAuthenticationMethod.ReadWrite.All"}
 	readMethods  = append([]string{"UserAuthMethod-Passkey.Read.All", "UserAuthenticationMethod.Read.All"}, writeMethods...)
-	readPolicies = []string{"Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
+	readPolicies = []string{"Policy.Read.AuthenticationMethod", "Policy.Read.All", "Policy.ReadWrite.AuthenticationMethod"}
 	setPolicies  = []string{"Policy.ReadWrite.AuthenticationMethod"}
+	getStrengths = []string{"Policy.Read.All", "Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
+	setStrengths = []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}
 	readUsers    = []string{"User.Read.All"}
 	readGroups   = []string{"GroupMember.Read.All"}
 	readLogs     = []string{"AuditLog.Read.All"}
@@ -72,10 +74,11 @@ func (t *Tenant) routes() http.Handler {
 		{"GET /v1.0/users/{user}/transitiveMemberOf/microsoft.graph.group", "groups", readGroups, listGroups},
 		{"GET " + policyAt, "policy", readPolicies, getPolicy},
 		{"PATCH " + policyAt, "setPolicy", setPolicies, patchPolicy},
-		{"GET " + strengthsAt, "strengths", readPolicies, listStrengths},
-		{"GET " + combinations, "combinations", readPolicies, listCombinations},
-		{"POST " + combinations, "setCombination", setPolicies, addCombination},
-		{"PATCH " + combinations + "/{id}", "setCombination", setPolicies, patchCombination},
+		{"GET " + strengthsAt, "strengths", getStrengths, listStrengths},
+		{"GET " + combinations, "combinations", getStrengths, listCombinations},
+		{"POST " + combinations, "setCombination", setStrengths, addCombination},
+		{"PATCH " + combinations + "/{id}", "setCombination", setStrengths, patchCombination},
+		{"DELETE " + combinations + "/{id}", "deleteCombination", setStrengths, deleteCombination},
 		{"GET /v1.0/reports/authenticationMethods/userRegistrationDetails", "report", readLogs, report},
 		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signInsV1},
 		{"GET /beta/auditLogs/signIns", "signIns", readLogs, signInsBeta},

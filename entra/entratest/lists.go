@@ -184,6 +184,13 @@ func (t *Tenant) signIns(r *http.Request, change func(one map[string]any)) (done
 	return pageOf(t, r, values)
 }
 
+func defaultStrengths() []Strength {
+	return []Strength{
+		{ID: "00000000-0000-0000-0000-000000000004", DisplayName: "Phishing-resistant MFA", BuiltIn: true, Allowed: []string{"windowsHelloForBusiness", "fido2", "x509CertificateMultiFactor"}},
+		{ID: "5c5c5c5c-0000-4000-8000-000000000001", DisplayName: "Security keys"},
+	}
+}
+
 func (t *Tenant) strength(r *http.Request) (*Strength, error) {
 	for i := range t.config.Strengths {
 		if s := &t.config.Strengths[i]; s.ID == r.PathValue("strength") {
@@ -193,10 +200,29 @@ func (t *Tenant) strength(r *http.Request) (*Strength, error) {
 	return nil, refuse(http.StatusNotFound, "notFound", "There is no such authentication strength")
 }
 
+func (s *Strength) allowed() []string {
+	if s.Allowed == nil {
+		return []string{"fido2"}
+	}
+	return s.Allowed
+}
+
+// changeable returns the strength of a request that changes it.
+func (t *Tenant) changeable(r *http.Request) (*Strength, error) {
+	s, err := t.strength(r)
+	if err == nil && s.BuiltIn {
+		return nil, badRequest("Built-in authentication strengths cannot be changed")
+	}
+	return s, err
+}
+
 func listStrengths(t *Tenant, r *http.Request) (done, error) {
 	var list []any
 	for _, s := range t.config.Strengths {
-		one := map[string]any{"id": s.ID, "displayName": s.DisplayName, "policyType": "custom", "allowedCombinations": []string{"fido2"}}
+		one := map[string]any{"id": s.ID, "displayName": s.DisplayName, "policyType": "custom", "allowedCombinations": s.allowed()}
+		if s.BuiltIn {
+			one["policyType"] = "builtIn"
+		}
 		if r.URL.Query().Get("$expand") == "combinationConfigurations" {
 			one["combinationConfigurations"] = append([]json.RawMessage{}, s.Combinations...)
 		}
@@ -234,12 +260,17 @@ func combination(r *http.Request, id string) (json.RawMessage, error) {
 	if !slices.Contains(c.Applies, "fido2") {
 		return nil, badRequest("appliesToCombinations must have fido2")
 	}
+	for _, a := range c.AAGUIDs {
+		if !isGUID(a) {
+			return nil, badRequest("allowedAAGUIDs: " + a + " is no GUID")
+		}
+	}
 	c.ID = id
 	return json.Marshal(c)
 }
 
 func addCombination(t *Tenant, r *http.Request) (done, error) {
-	s, err := t.strength(r)
+	s, err := t.changeable(r)
 	if err != nil {
 		return done{}, err
 	}
@@ -247,24 +278,51 @@ func addCombination(t *Tenant, r *http.Request) (done, error) {
 	if err != nil {
 		return done{}, err
 	}
-	s.Combinations = append(s.Combinations, c)
+	if !slices.Contains(s.allowed(), "fido2") {
+		return done{}, badRequest("fido2 is not among the allowed combinations")
+	}
+	if !t.switches.LosePolicyChanges {
+		s.Combinations = append(s.Combinations, c)
+	}
 	return done{http.StatusCreated, c}, nil
 }
 
 func patchCombination(t *Tenant, r *http.Request) (done, error) {
-	s, err := t.strength(r)
+	s, i, err := t.combination(r)
 	if err != nil {
 		return done{}, err
+	}
+	c, err := combination(r, r.PathValue("id"))
+	if err != nil {
+		return done{}, err
+	}
+	if !t.switches.LosePolicyChanges {
+		s.Combinations[i] = c
+	}
+	return done{http.StatusOK, c}, nil
+}
+
+func deleteCombination(t *Tenant, r *http.Request) (done, error) {
+	s, i, err := t.combination(r)
+	if err != nil {
+		return done{}, err
+	}
+	if !t.switches.LosePolicyChanges {
+		s.Combinations = slices.Delete(s.Combinations, i, i+1)
+	}
+	return done{status: http.StatusNoContent}, nil
+}
+
+// combination finds the one that a request is to change.
+func (t *Tenant) combination(r *http.Request) (s *Strength, i int, err error) {
+	if s, err = t.changeable(r); err != nil {
+		return nil, 0, err
 	}
 	for i, old := range s.Combinations {
 		var has struct{ ID string }
 		if json.Unmarshal(old, &has) == nil && has.ID == r.PathValue("id") {
-			if s.Combinations[i], err = combination(r, has.ID); err != nil {
-				s.Combinations[i] = old
-				return done{}, err
-			}
-			return done{http.StatusOK, s.Combinations[i]}, nil
+			return s, i, nil
 		}
 	}
-	return done{}, refuse(http.StatusNotFound, "notFound", "There is no such combination configuration")
+	return nil, 0, refuse(http.StatusNotFound, "notFound", "There is no such combination configuration")
 }

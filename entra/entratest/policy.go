@@ -100,7 +100,12 @@ func patchPolicy(t *Tenant, r *http.Request) (done, error) {
 	if err := checkPolicy(changed); err != nil {
 		return done{}, err
 	}
-	t.policy = changed
+	if err := checkDefault(t.policy, changed); err != nil {
+		return done{}, err
+	}
+	if !t.switches.LosePolicyChanges {
+		t.policy = changed
+	}
 	return done{status: http.StatusNoContent}, nil
 }
 
@@ -154,17 +159,13 @@ func checkPolicy(policy map[string]json.RawMessage) error {
 	if err != nil {
 		return badRequest(err.Error())
 	}
-	text, err := json.Marshal(policy)
-	if err != nil {
-		return err
-	}
 	var ids []string
 	for _, one := range p.PasskeyProfiles {
 		ids = append(ids, one.ID)
 	}
 	switch {
-	case len(text) > maxPolicy:
-		return badRequest(fmt.Sprintf("The policy has %d bytes, and may have %d", len(text), maxPolicy))
+	case p.size() > maxPolicy:
+		return badRequest(fmt.Sprintf("The policy has %.0f bytes, and may have %d", p.size(), maxPolicy))
 	case len(ids) > maxProfiles:
 		return badRequest(fmt.Sprintf("There may be %d passkey profiles", maxProfiles))
 	case p.DefaultPasskeyProfile != nil && !slices.Contains(ids, *p.DefaultPasskeyProfile):
@@ -187,6 +188,36 @@ func checkPolicy(policy map[string]json.RawMessage) error {
 	return checkRestrictions(p.KeyRestrictions)
 }
 
+// size is what the policy takes of the room that there is, by the figures that are
+// published: KB for the rest, a profile, ten AAGUIDs, a target.
+func (p *policyRead) size() float64 {
+	lists := p.KeyRestrictions.AAGUIDs
+	if len(p.PasskeyProfiles) > 0 {
+		lists = nil
+	}
+	for _, one := range p.PasskeyProfiles {
+		lists = append(lists, one.KeyRestrictions.AAGUIDs...)
+	}
+	kilobytes := 1.44 + 0.4*float64(len(p.PasskeyProfiles)) + 0.03*float64(len(lists)) + 0.4*float64(len(p.IncludeTargets)) + 0.23*float64(len(p.ExcludeTargets))
+	return kilobytes * 1024
+}
+
+// checkDefault refuses another name for the default profile.
+func checkDefault(before, after map[string]json.RawMessage) error {
+	name := func(policy map[string]json.RawMessage) string {
+		p, err := readPolicy(policy)
+		i := slices.IndexFunc(p.PasskeyProfiles, func(p profile) bool { return p.ID == defaultProfile })
+		if err != nil || i < 0 {
+			return ""
+		}
+		return p.PasskeyProfiles[i].Name
+	}
+	if had, has := name(before), name(after); had != "" && had != has {
+		return badRequest("The default passkey profile cannot be renamed")
+	}
+	return nil
+}
+
 func checkProfile(p profile) error {
 	for kind := range strings.SplitSeq(p.PasskeyTypes, ",") {
 		if kind = strings.TrimSpace(kind); kind != "deviceBound" && kind != "synced" {
@@ -204,12 +235,14 @@ func checkRestrictions(r restrictions) error {
 		return badRequest("enforcementType must be allow or block")
 	}
 	for _, id := range r.AAGUIDs {
-		if len(id) != 36 || strings.Count(id, "-") != 4 {
+		if !isGUID(id) {
 			return badRequest("aaGuids: " + id + " is no GUID")
 		}
 	}
 	return nil
 }
+
+func isGUID(s string) bool { return len(s) == 36 && strings.Count(s, "-") == 4 }
 
 // gate is what comes before any key: whether the user may have a passkey at all.
 func (p *policyRead) gate(u *User) (targets []target, err error) {

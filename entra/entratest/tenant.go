@@ -34,7 +34,7 @@ const TenantID = "11111111-2222-4333-8444-555555555555"
 type Config struct {
 	Policy    json.RawMessage   `json:"policy"` // the passkey policy; nil: enabled for everybody, nothing restricted
 	Users     []User            `json:"users"`
-	Strengths []Strength        `json:"strengths"`
+	Strengths []Strength        `json:"strengths"` // nil: one of Microsoft's and one that allows every passkey
 	SignIns   []json.RawMessage `json:"signIns"`
 	Models    map[string]Model  `json:"models"` // by AAGUID in lower case: what the service knows from metadata
 	Tokens    []Token           `json:"-"`
@@ -79,6 +79,8 @@ type Passkey struct {
 type Strength struct {
 	ID           string            `json:"id"`
 	DisplayName  string            `json:"displayName"`
+	BuiltIn      bool              `json:"builtIn"`             // nobody can change it
+	Allowed      []string          `json:"allowedCombinations"` // nil: passkeys
 	Combinations []json.RawMessage `json:"combinationConfigurations"`
 }
 
@@ -119,6 +121,7 @@ type Switches struct {
 	CheckSignCount      bool     `json:"checkSignCount"`      // refuse a counter other than 0
 	WrapOptions         bool     `json:"wrapOptions"`         // creation options in a member "value"
 	RefuseSelf          string   `json:"refuseSelf"`          // this user is who is signed in: 405
+	LosePolicyChanges   bool     `json:"losePolicyChanges"`   // a changed policy or strength is answered as such, and not kept
 }
 
 // Tenant is the stand-in, an http.Handler.
@@ -153,6 +156,9 @@ func New(c Config) (*Tenant, error) {
 	}
 	if c.PageSize == 0 {
 		c.PageSize = 100
+	}
+	if c.Strengths == nil {
+		c.Strengths = defaultStrengths()
 	}
 	if c.Tenant == "" {
 		c.Tenant = TenantID

@@ -32,10 +32,10 @@ var (
 	listTask        = task{"list of passkeys", readScopes, readers}
 	usersTask       = task{"users", []string{"User.Read.All"}, "Global Reader"}
 	groupsTask      = task{"groups of a user", []string{"GroupMember.Read.All"}, "Global Reader"}
-	policyTask      = task{"passkey policy", []string{"Policy.Read.All"}, "Authentication Policy Administrator or Global Reader"}
+	policyTask      = task{"passkey policy", []string{"Policy.Read.AuthenticationMethod", "Policy.Read.All"}, "Authentication Policy Administrator or Global Reader"}
 	changeTask      = task{"change of the passkey policy", []string{"Policy.ReadWrite.AuthenticationMethod"}, "Authentication Policy Administrator"}
 	strengthsTask   = task{"authentication strengths", []string{"Policy.Read.All"}, "Conditional Access Administrator or Global Reader"}
-	setStrengthTask = task{"change of an authentication strength", []string{"Policy.ReadWrite.AuthenticationMethod", "Policy.ReadWrite.ConditionalAccess"}, "Conditional Access Administrator"}
+	setStrengthTask = task{"change of an authentication strength", []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}, "Conditional Access Administrator"}
 	reportTask      = task{"registration report", []string{"AuditLog.Read.All"}, "Reports Reader or Global Reader"}
 	signInsTask     = task{"sign-in log", []string{"AuditLog.Read.All (in some tenants with Directory.Read.All)"}, "Reports Reader or Global Reader"}
 	batchTask       = task{"batch", nil, ""}

@@ -552,6 +552,15 @@ func TestStrengths(t *testing.T) {
 	if err := c.SetCombination(ctx, "s2", "", allowed(other)); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
+	if err := c.DeleteCombination(ctx, "s1", one.ID); err != nil {
+		t.Error(err)
+	}
+	if list, err := c.Combinations(ctx, "s1"); err != nil || len(list) != 0 {
+		t.Errorf("%s, %v", list, err)
+	}
+	if err := c.DeleteCombination(ctx, "s1", one.ID); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
 }
 
 func TestReports(t *testing.T) {

@@ -122,6 +122,11 @@ func (c *Client) SetCombination(ctx context.Context, strength, id string, combin
 	return c.do(ctx, k, nil)
 }
 
+// DeleteCombination deletes a combination configuration of an authentication strength.
+func (c *Client) DeleteCombination(ctx context.Context, strength, id string) error {
+	return c.do(ctx, call{task: setStrengthTask, method: http.MethodDelete, path: combinationsPath(strength) + "/" + url.PathEscape(id)}, nil)
+}
+
 // UserRegistration says which methods a user has registered (userRegistrationDetails).
 type UserRegistration struct {
 	ID          string   `json:"id"`
