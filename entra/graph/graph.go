@@ -84,7 +84,7 @@ type Options struct {
 	Cloud     Cloud // the zero value is the global one
 	UserAgent string
 	Retry     policy.RetryOptions // the zero value has azcore's defaults
-	Transport policy.Transporter  // nil: azcore's, which uses $HTTPS_PROXY
+	Transport policy.Transporter  // nil: one that uses $HTTPS_PROXY and follows nobody elsewhere
 }
 
 // Client asks Graph. Many goroutines may use it.
@@ -109,12 +109,18 @@ func New(credential azcore.TokenCredential, o Options) (*Client, error) {
 	if root.Host == "" || root.Scheme != "https" && !plain {
 		return nil, fmt.Errorf("%s: Graph is asked over https only; http is for a stand-in on this machine", o.Cloud.Graph)
 	}
+	if o.Transport == nil {
+		o.Transport = &http.Client{CheckRedirect: stay}
+	}
 	bearer := runtime.NewBearerTokenPolicy(credential, []string{o.Cloud.Graph + "/.default"},
 		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
 	pipeline := runtime.NewPipeline("fidokey", o.UserAgent, runtime.PipelineOptions{PerRetry: []policy.Policy{bearer}},
 		&policy.ClientOptions{Retry: o.Retry, Transport: o.Transport})
 	return &Client{root: root, cloud: o.Cloud.Name, pipeline: pipeline, retry: o.Retry}, nil
 }
+
+// stay follows no redirect: the token would go along, even from https to http.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

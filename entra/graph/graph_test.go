@@ -199,6 +199,22 @@ func TestForeignNextPage(t *testing.T) {
 	}
 }
 
+// TestRedirect: the token goes nowhere else, wherever a server points.
+func TestRedirect(t *testing.T) {
+	asked := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer elsewhere.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+	}))
+	defer server.Close()
+	_, err := clientOf(t, server.URL).Methods(t.Context(), firstUser)
+	var e *Error
+	if !errors.As(err, &e) || e.Status != http.StatusTemporaryRedirect || asked != 0 {
+		t.Errorf("%v, %d requests elsewhere", err, asked)
+	}
+}
+
 // TestBatch: the passkeys of many users, some of the answers throttled, some pages long,
 // one user unknown.
 func TestBatch(t *testing.T) {
