@@ -61,7 +61,7 @@ func fromJSON(text []byte) (found []string, err error) {
 			}
 		case map[string]any:
 			for name, value := range v {
-				if s, ok := value.(string); ok && strings.EqualFold(name, columnAAGUID) {
+				if s, ok := value.(string); ok && s != "" && strings.EqualFold(name, columnAAGUID) {
 					found = append(found, s)
 				}
 				walk(value)

@@ -20,9 +20,11 @@ func newEntraCmd(e *env) *cobra.Command {
 passkey (FIDO2) policy. It needs no network: the policy is a file. 'register' makes a
 passkey for a user, 'list' and 'unregister' show and delete what users have.
 'policy' and 'strength' show and change which models the tenant takes.
+'inventory' lists the models that are in use, 'report' how far passkeys have come.
 'stand-in' is a tenant on this machine to try them on.`,
 	}
-	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e), newEntraPolicyCmd(e), newEntraStrengthCmd(e), newEntraStandInCmd(e))
+	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e),
+		newEntraInventoryCmd(e), newEntraReportCmd(e), newEntraPolicyCmd(e), newEntraStrengthCmd(e), newEntraStandInCmd(e))
 	return cmd
 }
 

@@ -19,6 +19,7 @@ import (
 
 type entraStandInOptions struct {
 	listen, policy, switches, tokenFile string
+	world                               string
 	users                               int
 }
 
@@ -34,9 +35,16 @@ that the service makes. It keeps nothing and reaches nobody. It ends with Ctrl-C
 The token that it takes is written into a new file. The other commands find the
 stand-in by --graph, or by $FIDOKEY_GRAPH.
 
+--world names a file with JSON that has users, with what they have registered, and a
+sign-in log: {"users": [{"userPrincipalName": "sam@example.com", "displayName": "Sam",
+"userType": "Member", "disabled": false, "methodsRegistered": ["mobilePhone"],
+"passkeys": [{"credentialId": "AAEC", "aaGuid": "...", "displayName": "Blue key",
+"createdDateTime": "2026-01-31T12:00:00Z", "synced": false, "attested": true}]}],
+"signIns": [...]}, the latter as Graph has them. All of it may be left out.
+
 --switches names a file with JSON that makes it fail or differ: throttleEvery,
 throttleBatchEvery, retryAfter, expireChallenges, replicationReads, nonPremium,
-missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
+oneCondition, missingPermissions, refuseRegistrations, loseRegistrations, excludeEncoding,
 checkCrossOrigin, checkHmacSecret, checkSignCount, wrapOptions, refuseSelf,
 losePolicyChanges.`,
 		Example: `  fidokey entra stand-in --token-file token --listen 127.0.0.1:8080
@@ -49,9 +57,11 @@ losePolicyChanges.`,
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "the address, of this machine: HOST:PORT")
 	flags.StringVar(&o.policy, "policy", "", "the passkey policy, a file as Graph gives it (default: one without restrictions)")
 	flags.IntVar(&o.users, "users", 10, "how many users there are")
+	flags.StringVar(&o.world, "world", "", "a file with JSON that has the users, their passkeys and sign-ins")
 	flags.StringVar(&o.switches, "switches", "", "a file with JSON that makes it fail or differ")
 	flags.StringVar(&o.tokenFile, "token-file", "", "write the token into this new file")
 	cmd.MarkFlagRequired("token-file")
+	cmd.MarkFlagsMutuallyExclusive("world", "users")
 	return cmd
 }
 
@@ -104,6 +114,16 @@ func (o *entraStandInOptions) tenant(token string) (*entratest.Tenant, error) {
 		return nil, err
 	}
 	config := entratest.Config{Users: entratest.MakeUsers(o.users), Tokens: []entratest.Token{{Value: token, Scopes: entratest.Everything}}}
+	if o.world != "" {
+		text, err := os.ReadFile(o.world)
+		if err != nil {
+			return nil, err
+		}
+		if config.Users, config.SignIns, err = entratest.ReadWorld(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.world, err)
+		}
+		o.users = len(config.Users)
+	}
 	var switches entratest.Switches
 	if o.policy != "" {
 		text, err := os.ReadFile(o.policy)

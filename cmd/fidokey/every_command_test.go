@@ -46,6 +46,7 @@ var callsOnAKey = map[string]string{
 	"credentials rename":            "aaaa --name alice --pin-file pin",
 	"credentials show":              "aaaa --pin-file pin",
 	"entra check":                   "--test-registration login.microsoft.com --pin-file pin --yes",
+	"entra inventory":               "--key --pin-file pin",
 	"entra policy allow":            "--from-inventory --dry-run",
 	"entra policy block":            "--from-inventory --enforce --dry-run",
 	"entra register":                "--user user1@example.onmicrosoft.com --pin-file pin",

@@ -176,14 +176,15 @@ func (e *env) identify(ctx context.Context, index int, p place) listedKey {
 	return listed
 }
 
-// modelName returns the name of a model, or "unknown model". What the FIDO Alliance
-// calls it goes before the built-in table.
-func modelName(a ctap2.AAGUID) string {
+// modelName returns the name of a model, or "unknown model".
+func modelName(a ctap2.AAGUID) string { return cmp.Or(knownModel(a), "unknown model") }
+
+// knownModel returns the name of a model, if it is known. What the FIDO Alliance calls it
+// goes before the built-in table.
+func knownModel(a ctap2.AAGUID) string {
 	if name, ok := storedName(a.String()); ok {
 		return name
 	}
-	if m, ok := metadata.Lookup(a.String()); ok {
-		return m.Name
-	}
-	return "unknown model"
+	m, _ := metadata.Lookup(a.String())
+	return m.Name
 }

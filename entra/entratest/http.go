@@ -80,7 +80,8 @@ func (t *Tenant) routes() http.Handler {
 		{"PATCH " + combinations + "/{id}", "setCombination", setStrengths, patchCombination},
 		{"DELETE " + combinations + "/{id}", "deleteCombination", setStrengths, deleteCombination},
 		{"GET /v1.0/reports/authenticationMethods/userRegistrationDetails", "report", readLogs, report},
-		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signIns},
+		{"GET /v1.0/auditLogs/signIns", "signIns", readLogs, signInsV1},
+		{"GET /beta/auditLogs/signIns", "signIns", readLogs, signInsBeta},
 	} {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			t.answer(w, r, route.name, route.scopes, route.do)

@@ -2,6 +2,7 @@ package entratest
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func (u *User) asJSON() map[string]any {
 	if kind == "" {
 		kind = "Member"
 	}
-	return map[string]any{"id": u.ID, "userPrincipalName": u.UPN, "displayName": u.DisplayName, "userType": kind, "accountEnabled": true}
+	return map[string]any{"id": u.ID, "userPrincipalName": u.UPN, "displayName": u.DisplayName, "userType": kind, "accountEnabled": !u.Disabled}
 }
 
 // selected keeps the members that $select names.
@@ -102,6 +103,9 @@ func report(t *Tenant, r *http.Request) (done, error) {
 			wanted = append(wanted, word)
 		}
 	}
+	if t.switches.OneCondition && len(wanted) > 1 {
+		return done{}, badRequest("Invalid filter clause: or")
+	}
 	var list []any
 	for _, u := range t.config.Users {
 		has := t.registered(&u)
@@ -118,7 +122,7 @@ func report(t *Tenant, r *http.Request) (done, error) {
 
 // registered are the report's words for what a user has.
 func (t *Tenant) registered(u *User) []string {
-	has := []string{}
+	has := append([]string{}, u.Methods...)
 	for _, m := range t.methods[u.ID] {
 		word := "passKeyDeviceBound"
 		if m.json.PasskeyType == "synced" {
@@ -131,8 +135,17 @@ func (t *Tenant) registered(u *User) []string {
 	return has
 }
 
-// signIns lists the sign-ins that the tenant was made with.
-func signIns(t *Tenant, r *http.Request) (done, error) {
+// signInsV1 does not say how somebody signed in.
+func signInsV1(t *Tenant, r *http.Request) (done, error) {
+	return t.signIns(r, func(one map[string]any) { delete(one, "authenticationDetails") })
+}
+
+func signInsBeta(t *Tenant, r *http.Request) (done, error) {
+	return t.signIns(r, func(map[string]any) {})
+}
+
+// signIns lists the sign-ins that the tenant was made with, the latest first.
+func (t *Tenant) signIns(r *http.Request, change func(one map[string]any)) (done, error) {
 	if t.switches.NonPremium {
 		return done{}, refuse(http.StatusForbidden, nonPremium, "Neither tenant is B2C or tenant doesn't have premium license")
 	}
@@ -147,19 +160,28 @@ func signIns(t *Tenant, r *http.Request) (done, error) {
 			return done{}, badRequest("Invalid filter clause: " + filter)
 		}
 	}
-	var list []json.RawMessage
-	for _, one := range t.config.SignIns {
-		var at struct {
-			CreatedDateTime time.Time
-		}
-		if err := json.Unmarshal(one, &at); err != nil {
+	type entry struct {
+		at  time.Time
+		all map[string]any
+	}
+	var list []entry
+	for _, text := range t.config.SignIns {
+		var at struct{ CreatedDateTime time.Time }
+		one := map[string]any{}
+		if err := errors.Join(json.Unmarshal(text, &at), json.Unmarshal(text, &one)); err != nil {
 			return done{}, err
 		}
 		if !at.CreatedDateTime.Before(since) {
-			list = append(list, one)
+			change(one)
+			list = append(list, entry{at.CreatedDateTime, one})
 		}
 	}
-	return pageOf(t, r, list)
+	slices.SortStableFunc(list, func(a, b entry) int { return b.at.Compare(a.at) })
+	values := make([]map[string]any, len(list))
+	for i, e := range list {
+		values[i] = e.all
+	}
+	return pageOf(t, r, values)
 }
 
 func defaultStrengths() []Strength {

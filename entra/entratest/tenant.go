@@ -9,12 +9,15 @@
 package entratest
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -45,11 +48,25 @@ type Config struct {
 
 // User is an account.
 type User struct {
-	ID          string   `json:"id"`
-	UPN         string   `json:"userPrincipalName"`
-	DisplayName string   `json:"displayName"`
-	Type        string   `json:"userType"` // "": Member
-	Groups      []string `json:"-"`
+	ID          string    `json:"id"`
+	UPN         string    `json:"userPrincipalName"`
+	DisplayName string    `json:"displayName"`
+	Type        string    `json:"userType"` // "": Member
+	Disabled    bool      `json:"disabled"`
+	Groups      []string  `json:"groups"`
+	Methods     []string  `json:"methodsRegistered"` // besides the passkeys
+	Passkeys    []Passkey `json:"passkeys"`
+}
+
+// Passkey is one that a user has from the beginning.
+type Passkey struct {
+	CredentialID []byte    `json:"credentialId"` // in base64
+	AAGUID       string    `json:"aaGuid"`
+	Model        string    `json:"model"` // "": what the service knows of the AAGUID
+	DisplayName  string    `json:"displayName"`
+	Created      time.Time `json:"createdDateTime"`
+	Synced       bool      `json:"synced"`
+	Attested     bool      `json:"attested"`
 }
 
 // Strength is an authentication strength.
@@ -87,6 +104,7 @@ type Switches struct {
 	ExpireChallenges    bool     `json:"expireChallenges"`    // challenges have expired when they come back
 	ReplicationReads    int      `json:"replicationReads"`    // a new method is not found so many times
 	NonPremium          bool     `json:"nonPremium"`          // the reports ask for a licence
+	OneCondition        bool     `json:"oneCondition"`        // the registration report filters by one method only
 	MissingPermissions  []string `json:"missingPermissions"`  // no token has these
 	RefuseRegistrations bool     `json:"refuseRegistrations"` // with 400, whatever is posted
 	LoseRegistrations   bool     `json:"loseRegistrations"`   // what is posted is kept, and answered with 503
@@ -149,8 +167,32 @@ func New(c Config) (*Tenant, error) {
 	for _, token := range c.Tokens {
 		t.tokens[token.Value] = token.Scopes
 	}
+	for i := range c.Users {
+		for _, p := range c.Users[i].Passkeys {
+			t.add(&c.Users[i], p)
+		}
+	}
 	t.mux = t.routes()
 	return t, nil
+}
+
+// ReadWorld reads the users and sign-ins of a tenant, in JSON with the names that User
+// and Passkey have. What a user does not have is as in MakeUsers.
+func ReadWorld(text []byte) (users []User, signIns []json.RawMessage, err error) {
+	var world struct {
+		Users   []User            `json:"users"`
+		SignIns []json.RawMessage `json:"signIns"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&world); err != nil {
+		return nil, nil, err
+	}
+	for i, made := range MakeUsers(len(world.Users)) {
+		u := &world.Users[i]
+		u.ID, u.UPN, u.DisplayName = cmp.Or(u.ID, made.ID), cmp.Or(u.UPN, made.UPN), cmp.Or(u.DisplayName, made.DisplayName)
+	}
+	return world.Users, world.SignIns, nil
 }
 
 // MakeUsers makes up n members: user1@example.onmicrosoft.com and so on.
@@ -208,9 +250,19 @@ func (t *Tenant) Add(upn string, credentialID []byte, aaguid, name string, creat
 	if u == nil {
 		return fmt.Errorf("there is no user %s", upn)
 	}
-	m := checked{made: made{aaguid: strings.ToLower(aaguid)}, model: t.config.Models[strings.ToLower(aaguid)].Name, certificates: []string{}}
-	t.methods[u.ID] = append(t.methods[u.ID], &method{credentialID: credentialID, json: m.describe(name, counted(credentialID), rfc3339(created))})
+	t.add(u, Passkey{CredentialID: credentialID, AAGUID: aaguid, DisplayName: name, Created: created})
 	return nil
+}
+
+func (t *Tenant) add(u *User, p Passkey) {
+	m := checked{made: made{aaguid: strings.ToLower(p.AAGUID), synced: p.Synced}, model: p.Model, certificates: []string{}}
+	if m.model == "" {
+		m.model = t.config.Models[m.aaguid].Name
+	}
+	if !p.Attested {
+		m.attested = errors.New("it was added without")
+	}
+	t.methods[u.ID] = append(t.methods[u.ID], &method{credentialID: p.CredentialID, json: m.describe(p.DisplayName, counted(p.CredentialID), rfc3339(p.Created))})
 }
 
 // user finds one by UPN or ID.

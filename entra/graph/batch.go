@@ -31,7 +31,7 @@ type UserMethods struct {
 // every user is asked for, those with none are listed too, and all have NoReport.
 func (c *Client) Passkeys(ctx context.Context) iter.Seq2[UserMethods, error] {
 	return c.methodsOf(ctx, func(yield func(UserMethods, error) bool) {
-		for r, err := range c.UserRegistrations(ctx, PasskeyMethods...) {
+		for r, err := range c.withPasskeys(ctx) {
 			if errors.Is(err, ErrNonPremium) { // with the first page, or not at all
 				c.everybody(ctx)(yield)
 				return
@@ -41,6 +41,32 @@ func (c *Client) Passkeys(ctx context.Context) iter.Seq2[UserMethods, error] {
 			}
 		}
 	})
+}
+
+// withPasskeys lists who has any, as the report says. Whether it takes several conditions
+// at once is not documented; if not, all of it is read.
+func (c *Client) withPasskeys(ctx context.Context) iter.Seq2[UserRegistration, error] {
+	return func(yield func(UserRegistration, error) bool) {
+		conditions := PasskeyMethods
+		for r, err := range c.UserRegistrations(ctx, conditions...) {
+			var refused *Error
+			if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
+				conditions = nil
+				break
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+		if conditions != nil {
+			return
+		}
+		for r, err := range c.UserRegistrations(ctx) {
+			if (err != nil || slices.ContainsFunc(r.Methods, IsPasskey)) && !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 func (c *Client) everybody(ctx context.Context) iter.Seq2[UserMethods, error] {

@@ -37,7 +37,7 @@ var (
 	strengthsTask   = task{"authentication strengths", []string{"Policy.Read.All"}, "Conditional Access Administrator or Global Reader"}
 	setStrengthTask = task{"change of an authentication strength", []string{"Policy.ReadWrite.ConditionalAccess", "Policy.ReadWrite.AuthenticationMethod"}, "Conditional Access Administrator"}
 	reportTask      = task{"registration report", []string{"AuditLog.Read.All"}, "Reports Reader or Global Reader"}
-	signInsTask     = task{"sign-in log", []string{"AuditLog.Read.All"}, "Reports Reader or Global Reader"}
+	signInsTask     = task{"sign-in log", []string{"AuditLog.Read.All (in some tenants with Directory.Read.All)"}, "Reports Reader or Global Reader"}
 	batchTask       = task{"batch", nil, ""}
 )
 

@@ -278,13 +278,17 @@ func TestPasskeys(t *testing.T) {
 	if r, b := tenant.Count("report"), tenant.Count("batch"); r != 2 || b != 4 {
 		t.Errorf("%d pages of the report, %d batches", r, b)
 	}
+	tenant.Switch(func(s *entratest.Switches) { s.OneCondition = true })
+	if found = gather(); len(found) != 65 || tenant.Count("report") != 2+1+3 || tenant.Count("batch") != 4+4 {
+		t.Errorf("without a filter: %d users, %d pages of the report, %d batches", len(found), tenant.Count("report")-2, tenant.Count("batch")-4)
+	}
 	tenant.Switch(func(s *entratest.Switches) { s.NonPremium = true })
 	found = gather()
 	if len(found) != 130 || !found[0].NoReport || len(found[0].Methods) != 1 || len(found[129].Methods) != 0 {
 		t.Errorf("without the report: %d users, the first is %+v", len(found), found[0])
 	}
-	if u, b := tenant.Count("users"), tenant.Count("batch"); u != 3 || b != 4+7 {
-		t.Errorf("without the report: %d pages of users, %d batches", u, b-4)
+	if u, b := tenant.Count("users"), tenant.Count("batch"); u != 3 || b != 4+4+7 {
+		t.Errorf("without the report: %d pages of users, %d batches", u, b-8)
 	}
 }
 
@@ -538,7 +542,9 @@ func TestReports(t *testing.T) {
 	users := entratest.MakeUsers(30)
 	users[3].Groups = []string{"g1", "g2"}
 	tenant, c := stand(t, entratest.Config{Users: users, PageSize: 4, SignIns: []json.RawMessage{
-		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`), json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"old","createdDateTime":"2026-01-01T00:00:00Z"}`),
+		json.RawMessage(`{"id":"new","createdDateTime":"2026-02-01T00:00:00Z","userPrincipalName":"new","status":{"errorCode":50126},
+			"authenticationDetails":[{"authenticationMethod":"FIDO2 security key","authenticationMethodDetail":null,"succeeded":true}]}`),
 	}})
 	for _, u := range users[:9] {
 		if err := tenant.Add(u.UPN, []byte(u.UPN), anAAGUID, "key", time.Now()); err != nil {
@@ -554,8 +560,8 @@ func TestReports(t *testing.T) {
 		t.Errorf("%+v, %v", some, err)
 	}
 	logged, err := all(c.SignIns(t.Context(), time.Date(2026, 1, 15, 0, 0, 0, 0, time.UTC)))
-	if err != nil || len(logged) != 1 || !strings.Contains(string(logged[0]), `"new"`) {
-		t.Errorf("%s, %v", logged, err)
+	if err != nil || len(logged) != 1 || logged[0].UPN != "new" || logged[0].Status.ErrorCode != 50126 || !logged[0].Details[0].Succeeded {
+		t.Errorf("%+v, %v", logged, err)
 	}
 	groups, err := c.Groups(t.Context(), users[3].UPN)
 	if err != nil || !slices.Equal(groups, users[3].Groups) {

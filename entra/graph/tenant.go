@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -140,6 +141,9 @@ var PasskeyMethods = []string{
 	"passKeyDeviceBound", "passKeyDeviceBoundAuthenticator", "passKeyDeviceBoundWindowsHello", "passKeySynced", "fido2SecurityKey",
 }
 
+// IsPasskey reports whether one of UserRegistration.Methods is a passkey.
+func IsPasskey(method string) bool { return slices.Contains(PasskeyMethods, method) }
+
 // UserRegistrations lists what users have registered; with methods only the users that
 // have any of them. Without a licence for Entra ID P1 or P2 the error is ErrNonPremium,
 // and all there is are Users.
@@ -158,9 +162,30 @@ func (c *Client) UserRegistrations(ctx context.Context, methods ...string) iter.
 // odataString writes a text into a filter.
 func odataString(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// SignIns lists the sign-ins since a time as Graph has them; the log needs a licence, as
-// UserRegistrations do.
-func (c *Client) SignIns(ctx context.Context, since time.Time) iter.Seq2[json.RawMessage, error] {
+// LoggedSignIn is an entry of the sign-in log (signIn), as far as it is about passkeys.
+type LoggedSignIn struct {
+	Created     Time   `json:"createdDateTime"`
+	User        string `json:"userId"`
+	UPN         string `json:"userPrincipalName"`
+	DisplayName string `json:"userDisplayName"`
+	App         string `json:"appDisplayName"`
+	Status      struct {
+		ErrorCode int `json:"errorCode"` // 0: it succeeded
+	} `json:"status"`
+	Details []AuthenticationDetail `json:"authenticationDetails"`
+}
+
+// AuthenticationDetail is a step of a sign-in (authenticationDetail).
+type AuthenticationDetail struct {
+	Method    string `json:"authenticationMethod"`       // for people: Password, FIDO2 security key, Passkey (device-bound)
+	Detail    string `json:"authenticationMethodDetail"` // of a passkey: its name, and often the AAGUID
+	Succeeded bool   `json:"succeeded"`
+}
+
+// SignIns lists the interactive sign-ins since a time, the latest first; the log needs a
+// licence, as UserRegistrations do. How somebody signed in only the beta version tells,
+// and it filters by no method.
+func (c *Client) SignIns(ctx context.Context, since time.Time) iter.Seq2[LoggedSignIn, error] {
 	filter := "createdDateTime ge " + since.UTC().Format(time.RFC3339)
-	return pages[json.RawMessage](ctx, c, call{task: signInsTask, path: "v1.0/auditLogs/signIns", query: url.Values{"$filter": {filter}, "$top": {"999"}}})
+	return pages[LoggedSignIn](ctx, c, call{task: signInsTask, path: "beta/auditLogs/signIns", query: url.Values{"$filter": {filter}, "$top": {"999"}}})
 }

@@ -1,0 +1,122 @@
+package usage
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"time"
+)
+
+// Page is a report to look at.
+type Page struct {
+	Title    string
+	Made     time.Time
+	Progress *Progress
+	SignIns  *SignIns // nil: not known, for a Reason
+	Reason   string
+	NoReport bool // the tenant has no registration report
+	Unread   int  // users whose passkeys could not be read
+	Without  bool // list who has none
+}
+
+//go:embed report.html
+var pageText string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"percent": Percent,
+	"per":     func(part, whole int) template.CSS { return template.CSS(fmt.Sprintf("%.2f%%", share(part, whole))) },
+	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	"minute":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+}).Parse(pageText))
+
+// Percent is a share for people. It says neither 0 nor 100 where that is not so.
+func Percent(part, whole int) string {
+	switch s := share(part, whole); {
+	case part > 0 && s < 1:
+		return "< 1 %"
+	case part < whole && s > 99:
+		return "> 99 %"
+	default:
+		return fmt.Sprintf("%.0f %%", s)
+	}
+}
+
+// WriteHTML writes the page, which needs nothing but itself: no script, no network.
+func (p *Page) WriteHTML(w io.Writer) error {
+	return page.Execute(w, struct {
+		*Page
+		Chart chart
+		Most  most
+	}{p, newChart(p.Progress), newMost(p)})
+}
+
+// most are the greatest numbers, which the longest bars stand for.
+type most struct{ Models, Methods, Signed, SignedWith int }
+
+func newMost(p *Page) (m most) {
+	for _, model := range p.Progress.Models {
+		m.Models = max(m.Models, model.Passkeys)
+	}
+	m.Methods = p.Progress.Members.Users
+	if p.SignIns != nil {
+		for _, s := range p.SignIns.Models {
+			m.Signed = max(m.Signed, s.SignIns)
+		}
+		for _, s := range p.SignIns.Methods {
+			m.SignedWith = max(m.SignedWith, s.SignIns)
+		}
+	}
+	return m
+}
+
+// series is how many models have a colour of their own; the others share one.
+const series = 6
+
+// chart is the periods with a bar for each, whose parts are models.
+type chart struct {
+	Names []string // by colour; the last may be the others
+	Rows  []chartRow
+	Most  int // passkeys of one period
+}
+
+type chartRow struct {
+	Period
+	Parts []chartPart
+}
+
+type chartPart struct {
+	Colour   int
+	Name     string
+	Passkeys int
+}
+
+func newChart(p *Progress) (c chart) {
+	colours := map[string]int{}
+	for i, m := range p.Models[:min(series, len(p.Models))] {
+		colours[m.AAGUID] = i
+		c.Names = append(c.Names, m.Name)
+	}
+	if len(p.Models) > series {
+		c.Names = append(c.Names, "others")
+	}
+	for _, period := range p.Periods {
+		c.Most = max(c.Most, period.Passkeys)
+		row := chartRow{Period: period}
+		for colour, name := range c.Names {
+			part := chartPart{colour, name, 0}
+			for _, m := range period.Models {
+				if its, own := colours[m.AAGUID]; own && its == colour || !own && colour == series {
+					part.Passkeys += m.Passkeys
+				}
+			}
+			if part.Passkeys > 0 {
+				row.Parts = append(row.Parts, part)
+			}
+		}
+		c.Rows = append(c.Rows, row)
+	}
+	slices.Reverse(c.Rows) // the latest first
+	return c
+}
