@@ -249,7 +249,7 @@ func (q *policyProfile) print(w *printer) {
 		w.item("Used by", id, i == 0)
 	}
 	w.line("Models", "%s", q.KeyRestrictions)
-	printListedModels(w, q.KeyRestrictions.Models)
+	printListed(w, q.KeyRestrictions.Models)
 }
 
 func (k modelRestrictions) String() string {
@@ -266,7 +266,7 @@ func (k modelRestrictions) String() string {
 	return fmt.Sprintf("a list of the kind %q, which is not known here", k.EnforcementType)
 }
 
-func printListedModels(w *printer, models []listedModel) {
+func printListed(w *printer, models []listedModel) {
 	if len(models) == 0 {
 		return
 	}

@@ -145,7 +145,7 @@ func (r *strengthReport) print(w *printer) {
 	if len(r.Models) > 0 {
 		w.printf("")
 	}
-	printListedModels(w, r.Models)
+	printListed(w, r.Models)
 }
 
 // strengthsReport is the answer of "entra strength list".

@@ -122,24 +122,30 @@ func mirror(policy, changes map[string]json.RawMessage) error {
 	if err != nil {
 		return badRequest(err.Error())
 	}
-	for i := range p.PasskeyProfiles {
-		if p.PasskeyProfiles[i].ID == "" {
-			p.PasskeyProfiles[i].ID = newGUID()
+	var list []map[string]json.RawMessage // with what is not known here
+	if len(p.PasskeyProfiles) > 0 {
+		if err := json.Unmarshal(policy["passkeyProfiles"], &list); err != nil {
+			return badRequest(err.Error())
 		}
 	}
-	i := slices.IndexFunc(p.PasskeyProfiles, func(p profile) bool { return p.ID == defaultProfile })
 	_, profiles := changes["passkeyProfiles"]
-	if profiles && i >= 0 {
-		set(policy, "defaultPasskeyProfile", defaultProfile)
-		set(policy, "isAttestationEnforced", p.PasskeyProfiles[i].AttestationEnforcement == "registrationOnly")
-		set(policy, "keyRestrictions", p.PasskeyProfiles[i].KeyRestrictions)
+	for i, one := range p.PasskeyProfiles {
+		if one.ID == "" {
+			set(list[i], "id", newGUID())
+		}
+		switch {
+		case one.ID != defaultProfile:
+		case profiles:
+			set(policy, "defaultPasskeyProfile", defaultProfile)
+			set(policy, "isAttestationEnforced", one.AttestationEnforcement == "registrationOnly")
+			set(policy, "keyRestrictions", one.KeyRestrictions)
+		default:
+			set(list[i], "attestationEnforcement", map[bool]string{true: "registrationOnly", false: "disabled"}[p.IsAttestationEnforced])
+			set(list[i], "keyRestrictions", p.KeyRestrictions)
+		}
 	}
-	if !profiles && i >= 0 {
-		p.PasskeyProfiles[i].AttestationEnforcement = map[bool]string{true: "registrationOnly", false: "disabled"}[p.IsAttestationEnforced]
-		p.PasskeyProfiles[i].KeyRestrictions = p.KeyRestrictions
-	}
-	if len(p.PasskeyProfiles) > 0 {
-		set(policy, "passkeyProfiles", p.PasskeyProfiles)
+	if len(list) > 0 {
+		set(policy, "passkeyProfiles", list)
 	}
 	return nil
 }
