@@ -18,10 +18,10 @@ func newEntraCmd(e *env) *cobra.Command {
 
 'check' judges the key that is plugged in, or models without one, by the tenant's
 passkey (FIDO2) policy. It needs no network: the policy is a file. 'register' makes a
-passkey for a user, 'list' and 'unregister' show and delete what users have.
+passkey for a user, or for many; 'ledger' shows how far that has come. 'list' and 'unregister' show and delete what users have.
 'stand-in' is a tenant on this machine to try them on.`,
 	}
-	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e), newEntraStandInCmd(e))
+	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraLedgerCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e), newEntraStandInCmd(e))
 	return cmd
 }
 

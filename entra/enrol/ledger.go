@@ -346,6 +346,33 @@ func (l *Ledger) Registered(line string) *Attempt {
 	return &found[0]
 }
 
+// LeftOver are the attempts that ended in the middle: the key may have a credential that
+// the tenant does not have, or a PIN, and is no user's.
+func (l *Ledger) LeftOver() []Attempt {
+	superseded, used := map[int]bool{}, map[string]bool{}
+	for _, a := range l.Attempts(func(*Attempt) bool { return true }) {
+		superseded[a.From] = true
+		used[a.Serial] = used[a.Serial] || a.Method != "" && a.Serial != ""
+	}
+	return l.Attempts(func(a *Attempt) bool {
+		return a.Unsettled() || a.pinWaits() && !superseded[a.Number] && !used[a.Serial]
+	})
+}
+
+// Outcomes are what became of the lines, as far as the ledger goes.
+func (l *Ledger) Outcomes() (all []Outcome) {
+	for _, line := range l.Lines() {
+		o := Outcome{Line: line, Status: Waiting, Attempt: l.Registered(line.ID())}
+		if o.Attempt != nil {
+			o.Status = Before
+		} else if failed := l.Attempts(func(a *Attempt) bool { return a.Line == line.ID() && a.Reason != "" }); failed != nil {
+			o.Status, o.Err = Failed, errors.New(failed[len(failed)-1].Reason)
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
 // line is what was planned.
 func (l *Ledger) line(id string) Line {
 	l.mu.Lock()
