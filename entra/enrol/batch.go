@@ -1,6 +1,7 @@
 package enrol
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -121,6 +122,8 @@ type run struct {
 	stop context.CancelCauseFunc
 
 	asking, telling sync.Mutex
+	awaited         sync.WaitGroup
+	arriving        map[int]chan struct{} // attempts that the tenant may still show
 
 	mu      sync.Mutex
 	works   []*work
@@ -134,11 +137,13 @@ type run struct {
 // Run works through the lines with the keys that are plugged in. What became of them is
 // told whatever ended it.
 func (b *Batch) Run(ctx context.Context) ([]Outcome, error) {
-	r := &run{Batch: b, changed: make(chan struct{}), pins: map[int][]byte{}, live: map[int]bool{}, refused: map[string]bool{}, guessed: map[int]int{}}
+	r := &run{Batch: b, arriving: map[int]chan struct{}{}, changed: make(chan struct{}), pins: map[int][]byte{}, live: map[int]bool{}, refused: map[string]bool{}, guessed: map[int]int{}}
 	r.ctx, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
 	defer r.forget()
 	if err := r.prepare(); err != nil {
+		r.stop(err)
+		r.awaited.Wait()
 		return r.outcomes(), err
 	}
 	var stations sync.WaitGroup
@@ -150,6 +155,7 @@ func (b *Batch) Run(ctx context.Context) ([]Outcome, error) {
 		})
 	}
 	stations.Wait()
+	r.awaited.Wait()
 	return r.outcomes(), context.Cause(r.ctx)
 }
 
@@ -237,31 +243,60 @@ func (r *run) compare(w *work, found graph.UserMethods) error {
 		}
 		return r.settle(0, w, Failed, found.Err)
 	}
-	for _, a := range r.Ledger.Attempts(func(a *Attempt) bool { return a.Line == w.id && a.Unsettled() && a.CredentialID != nil }) {
-		m, err := r.inTenant(r.ctx, w.Line.User, a, found.Methods)
-		if err != nil {
-			return err
+	made := r.Ledger.Attempts(func(a *Attempt) bool { return a.Line == w.id && a.Unsettled() && a.CredentialID != nil })
+	for _, a := range made {
+		for _, m := range found.Methods {
+			if id, err := m.CredentialID(); err == nil && bytes.Equal(id, a.CredentialID) {
+				return r.found(a, &m, w)
+			}
 		}
-		if m != nil {
-			return r.found(a, m)
-		}
+	}
+	for _, a := range made {
+		r.await(w, a)
 	}
 	return nil
 }
 
-// inTenant returns the passkey of an attempt, or nil. One that was posted just before a
-// crash may take a while to show.
-func (r *run) inTenant(ctx context.Context, user string, a Attempt, methods []graph.Method) (*graph.Method, error) {
-	for _, m := range methods {
-		if id, err := m.CredentialID(); err == nil && string(id) == string(a.CredentialID) {
-			return &m, nil
+// arrival is how long a passkey may be on its way to where the tenant is asked for it.
+const arrival = 10 * time.Second
+
+// await keeps a line, and the key that was made for it, until a passkey that was posted
+// just before a crash would have shown itself.
+func (r *run) await(w *work, a Attempt) {
+	arrived := make(chan struct{})
+	r.mu.Lock()
+	r.arriving[a.Number], w.taken = arrived, true
+	r.mu.Unlock()
+	r.awaited.Go(func() {
+		defer close(arrived)
+		within := time.Until(a.Made.Add(min(arrival, (&Request{ReadBack: r.ReadBack}).readBack())))
+		m, err := r.Graph.AwaitMethod(r.ctx, w.Line.User, graph.EncodeMethodID(a.CredentialID), within)
+		switch {
+		case err == nil:
+			err = r.found(a, m, w)
+		case errors.Is(err, graph.ErrNotFound):
+			err = nil
+			r.giveBack(w, nil)
+		}
+		if err != nil {
+			r.stop(err)
+		}
+	})
+}
+
+// inTenant returns the passkey of an attempt, or nil.
+func (r *run) inTenant(ctx context.Context, user string, a Attempt) (*graph.Method, error) {
+	r.mu.Lock()
+	arrived := r.arriving[a.Number]
+	r.mu.Unlock()
+	if arrived != nil {
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
-	request := Request{ReadBack: r.ReadBack}
-	if left := time.Until(a.Began.Add(10 * time.Minute)); left < 0 {
-		request.ReadBack = time.Nanosecond
-	}
-	m, err := r.Graph.AwaitMethod(ctx, user, graph.EncodeMethodID(a.CredentialID), request.readBack())
+	m, err := r.Graph.Method(ctx, user, graph.EncodeMethodID(a.CredentialID))
 	if errors.Is(err, graph.ErrNotFound) {
 		return nil, nil
 	}
@@ -269,12 +304,11 @@ func (r *run) inTenant(ctx context.Context, user string, a Attempt, methods []gr
 }
 
 // found records a passkey that the tenant has from an earlier run.
-func (r *run) found(a Attempt, m *graph.Method) error {
+func (r *run) found(a Attempt, m *graph.Method, w *work) error {
 	if err := r.Ledger.append(Entry{Event: EventRegistered, Line: a.Line, Attempt: a.Number, CredentialID: a.CredentialID, Method: m.ID}); err != nil {
 		return err
 	}
-	w := r.free(a.Line)
-	if w == nil {
+	if w == nil { // it is not in this list
 		return nil
 	}
 	r.notify(Event{Kind: LineFound, Line: &w.Line})

@@ -27,7 +27,7 @@ const LedgerVersion = 1
 const (
 	EventLedger     = "ledger"     // the first: version
 	EventPlanned    = "planned"    // line, user, name, serial and aaguid of the list
-	EventKey        = "key"        // an attempt begins: line, attempt, aaguid and serial of the key
+	EventKey        = "key"        // an attempt begins: line, attempt, aaguid, serial and device of the key
 	EventPIN        = "pin"        // the PIN that the key will get, or has: pin, from
 	EventPINSet     = "pinSet"     // it has it
 	EventMaking     = "making"     // the key will be asked for a credential: rpId, userHandle
@@ -49,8 +49,9 @@ type Entry struct {
 	Name         string      `json:"name,omitempty"`
 	Serial       string      `json:"serial,omitempty"`
 	AAGUID       string      `json:"aaguid,omitempty"`
-	PIN          []byte      `json:"pin,omitempty"`  // encrypted with age
-	From         int         `json:"from,omitempty"` // the attempt that the PIN is from
+	Device       string      `json:"device,omitempty"` // where the key was plugged in
+	PIN          []byte      `json:"pin,omitempty"`    // encrypted with age
+	From         int         `json:"from,omitempty"`   // the attempt that the PIN is from
 	RPID         string      `json:"rpId,omitempty"`
 	UserHandle   ctap2.Bytes `json:"userHandle,omitempty"`
 	CredentialID ctap2.Bytes `json:"credentialId,omitempty"`
@@ -62,10 +63,11 @@ type Entry struct {
 type Attempt struct {
 	Number         int
 	Line           string
-	Serial, AAGUID string // of the key
-	Began          time.Time
-	PIN            []byte // encrypted; nil: none was recorded
-	PINAt          int    // the line of the ledger that has it
+	Serial, AAGUID string    // of the key
+	Device         string    // where it was plugged in
+	Made           time.Time // when the credential came
+	PIN            []byte    // encrypted; nil: none was recorded
+	PINAt          int       // the line of the ledger that has it
 	PINSet         bool
 	From           int // the attempt that the PIN was known from; 0: it is this one's
 	RPID           string
@@ -257,11 +259,11 @@ func (l *Ledger) appendLocked(entries []Entry) error {
 }
 
 // begin begins an attempt.
-func (l *Ledger) begin(line Line, serial, aaguid string) (int, error) {
+func (l *Ledger) begin(line Line, key *Plugged, aaguid string) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.attempts) + 1
-	return n, l.appendLocked([]Entry{{Event: EventKey, Line: line.ID(), User: line.User, Attempt: n, Serial: serial, AAGUID: aaguid}})
+	return n, l.appendLocked([]Entry{{Event: EventKey, Line: line.ID(), User: line.User, Attempt: n, Serial: key.Serial, Device: key.Path, AAGUID: aaguid}})
 }
 
 // apply brings what is known up to an entry.
@@ -283,7 +285,7 @@ func (l *Ledger) apply(e Entry) error {
 		if _, known := l.lines[e.Line]; !known || e.Attempt != len(l.attempts)+1 {
 			return fmt.Errorf("attempt %d of the line %q was not planned", e.Attempt, e.Line)
 		}
-		l.attempts = append(l.attempts, &Attempt{Number: e.Attempt, Line: e.Line, Serial: e.Serial, AAGUID: e.AAGUID, Began: e.Time})
+		l.attempts = append(l.attempts, &Attempt{Number: e.Attempt, Line: e.Line, Serial: e.Serial, AAGUID: e.AAGUID, Device: e.Device})
 		return nil
 	}
 	if e.Attempt < 1 || e.Attempt > len(l.attempts) {
@@ -303,7 +305,7 @@ func (a *Attempt) apply(e Entry, at int) {
 	case EventMaking:
 		a.RPID, a.UserHandle, a.CredentialID, a.Undone = e.RPID, e.UserHandle, nil, false
 	case EventMade:
-		a.CredentialID = e.CredentialID
+		a.CredentialID, a.Made = e.CredentialID, e.Time
 	case EventRegistered:
 		a.CredentialID, a.Method, a.Reason = e.CredentialID, e.Method, ""
 	case EventPINForced:

@@ -168,7 +168,7 @@ func (k *atHand) use() error {
 // without the key.
 func (k *atHand) enrol(w *work) (again bool, err error) {
 	k.line = &w.Line
-	if k.attempt, err = k.Ledger.begin(w.Line, k.plugged.Serial, k.info.AAGUID.String()); err != nil {
+	if k.attempt, err = k.Ledger.begin(w.Line, k.plugged, k.info.AAGUID.String()); err != nil {
 		k.giveBack(w, err)
 		return false, err
 	}
@@ -381,8 +381,9 @@ func (k *atHand) held(attempts []Attempt) ([]Attempt, error) {
 	return nil, nil
 }
 
-// guesses are the attempts that are not done. Those whose PIN another key did not take
-// come last.
+// guesses are the attempts that are not done. Those of a key that was plugged in at the
+// same place come first, for it may be there still; those whose PIN another key did not
+// take come last.
 func (k *atHand) guesses(attempts []Attempt) (open []Attempt) {
 	superseded := map[int]bool{}
 	for _, a := range attempts {
@@ -395,7 +396,14 @@ func (k *atHand) guesses(attempts []Attempt) (open []Attempt) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	slices.SortStableFunc(open, func(a, b Attempt) int { return k.guessed[a.Number] - k.guessed[b.Number] })
+	likely := func(a Attempt) int {
+		n := 2 * k.guessed[a.Number]
+		if a.Device != k.plugged.Path {
+			n++
+		}
+		return n
+	}
+	slices.SortStableFunc(open, func(a, b Attempt) int { return likely(a) - likely(b) })
 	return open
 }
 
@@ -499,12 +507,12 @@ func (k *atHand) cleanUp(ctx context.Context, attempts []Attempt) error {
 func (k *atHand) delete(ctx context.Context, a Attempt, id []byte) error {
 	line := k.Ledger.line(a.Line)
 	if a.CredentialID != nil { // else it was never posted
-		m, err := k.inTenant(ctx, line.User, a, nil)
+		m, err := k.inTenant(ctx, line.User, a)
 		if err != nil {
 			return err
 		}
 		if m != nil {
-			return errors.Join(k.found(a, m), fmt.Errorf("%w: %s has it", ErrKeyUsed, line.User))
+			return errors.Join(k.found(a, m, k.free(a.Line)), fmt.Errorf("%w: %s has it", ErrKeyUsed, line.User))
 		}
 	}
 	if _, err := k.key.DeleteCredential(ctx, id); err != nil {
