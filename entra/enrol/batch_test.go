@@ -1,10 +1,12 @@
 package enrol
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -89,6 +91,14 @@ func (dying) Close() error { return nil } // the key stays plugged in
 func (c *crash) Do(r *http.Request) (*http.Response, error) {
 	if err := c.step(); err != nil {
 		return nil, err
+	}
+	if r.Body != nil { // a copy, for who tries again rewinds the body, which may still be on its way
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(text))
 	}
 	response, err := http.DefaultClient.Do(r)
 	if e := c.step(); e != nil {

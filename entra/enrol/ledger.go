@@ -208,13 +208,15 @@ func (l *Ledger) read(text []byte) (sound int, err error) {
 		}
 		last := length == 0 || sound+length == len(text)
 		switch {
+		case l.entries == 0 && !isBeginning(text):
+			return 0, errNoLedger
 		case last && (length == 0 || err != nil):
 			l.Torn = true
 			return sound, nil
 		case err != nil:
 			return sound, fmt.Errorf("line %d is damaged: %w", l.entries+1, err)
 		case l.entries == 0 && (e.Event != EventLedger || e.Version < 1):
-			return sound, errors.New("this is no ledger of an enrolment")
+			return sound, errNoLedger
 		case e.Version > LedgerVersion:
 			return sound, fmt.Errorf("the ledger has version %d, and this program knows %d; take a newer one", e.Version, LedgerVersion)
 		}
@@ -224,6 +226,16 @@ func (l *Ledger) read(text []byte) (sound int, err error) {
 		sound += length
 	}
 	return sound, nil
+}
+
+var errNoLedger = errors.New("this is no ledger of an enrolment")
+
+// isBeginning reports whether a text may begin a ledger, or what a crash left of one: no
+// other file is ever written to.
+func isBeginning(text []byte) bool {
+	const first = `{"event":"ledger"`
+	n := min(len(text), len(first))
+	return string(text[:n]) == first[:n]
 }
 
 // append writes entries, and returns when they are on the disk.

@@ -76,7 +76,8 @@ func ReadList(text []byte) ([]Line, error) {
 		return nil, err
 	}
 	r := csv.NewReader(bytes.NewReader(text))
-	r.Comma, r.TrimLeadingSpace = separator(text), true
+	r.Comma = separator(text)
+	r.TrimLeadingSpace = r.Comma != '\t'
 	header, err := r.Read()
 	if err != nil {
 		return nil, fmt.Errorf("the list has no header with a column 'user': %w", err)
