@@ -53,6 +53,8 @@ type crash struct {
 	after  int // steps; less than 0: never
 	dead   bool
 	points int
+
+	interrupt context.CancelFunc // Ctrl-C
 }
 
 var errDead = errors.New("the program is not there any more")
@@ -227,7 +229,10 @@ func (h *hall) run(after int, keys Keys) ([]Outcome, error) {
 	if h.change != nil {
 		h.change(b)
 	}
-	return b.Run(h.Context())
+	ctx, interrupt := context.WithCancel(h.Context())
+	defer interrupt()
+	h.crash.interrupt = interrupt
+	return b.Run(ctx)
 }
 
 func statuses(outcomes []Outcome) map[Status]int {

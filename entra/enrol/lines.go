@@ -102,7 +102,7 @@ func (r *run) take(serial, aaguid string, before []Attempt) (*work, error) {
 }
 
 // choose returns the line that names the key; else the one that the key was at work on
-// before, one for its model, or any.
+// before, one for its model, or any; of those the one that was tried the least.
 func (r *run) choose(serial, aaguid string, before []Attempt) (best *work, wait bool, err error) {
 	rank, open := 0, false
 	for _, w := range r.works {
@@ -123,7 +123,7 @@ func (r *run) choose(serial, aaguid string, before []Attempt) (best *work, wait 
 			return nil, true, nil
 		case w.taken:
 			wait = true
-		case w.open() && n > rank:
+		case w.open() && (n > rank || n == rank && w.tries < best.tries):
 			best, rank = w, n
 		case !w.open() && n == 4:
 			return nil, false, fmt.Errorf("%w: that of %s is over", ErrNoLine, w.Line.User)
