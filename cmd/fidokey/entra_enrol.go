@@ -41,7 +41,7 @@ several keys be worked on at the same time.
 
 A ledger keeps what was done: LIST.ledger.jsonl, or --ledger. After a crash, or after
 Ctrl-C, the same command goes on where it was: nobody is registered twice, and what was
-left on a key is cleaned up when the key comes back. --random-pin gives each key a PIN
+left on a key is cleaned up when the key comes back. --pin-random gives each key a PIN
 of its own, which stands in the ledger, encrypted for --recipient, before it is set.
 --identity opens such PINs again, for keys that were left with one in a crash. 'fidokey
 entra ledger' shows the ledger and writes the PINs to a file.
@@ -54,8 +54,8 @@ func (o *enrolOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.recipients, "recipient", nil, "who can read the PINs in the ledger: an age recipient, age1...; may be repeated")
 	flags.StringVar(&o.recipientsFile, "recipients-file", "", "read recipients from a file, one a line")
 	flags.StringVar(&o.identity, "identity", "", "the age identity that opens PINs in the ledger: a file")
-	flags.Var(&randomPINFlag{&o.randomPIN}, "random-pin", fmt.Sprintf("give a key without PIN one of so many random digits, %d or more", enrol.MinRandomPIN))
-	flags.Lookup("random-pin").NoOptDefVal = strconv.Itoa(enrol.DefaultRandomPIN)
+	flags.Var(&randomPINFlag{&o.randomPIN}, "pin-random", fmt.Sprintf("give a key without PIN one of so many random digits, %d or more", enrol.MinRandomPIN))
+	flags.Lookup("pin-random").NoOptDefVal = strconv.Itoa(enrol.DefaultRandomPIN)
 	flags.BoolVar(&o.forceChange, "force-pin-change", false, "have the user choose another PIN before the first use, where the key can")
 	flags.IntVar(&o.stations, "stations", 1, "how many keys are worked on at the same time")
 	flags.BoolVar(&o.failFast, "fail-fast", false, "end at the first user that cannot be registered")
@@ -97,7 +97,7 @@ func (o *enrolOptions) check(cmd *cobra.Command) error {
 	case o.wanted():
 		return nil
 	}
-	for _, name := range []string{"recipient", "recipients-file", "identity", "random-pin", "stations", "fail-fast", "no-wait"} {
+	for _, name := range []string{"recipient", "recipients-file", "identity", "pin-random", "stations", "fail-fast", "no-wait"} {
 		if flags.Changed(name) {
 			return usageError{fmt.Errorf("--%s needs a ledger: --csv FILE, or --ledger FILE for one user", name)}
 		}
@@ -166,7 +166,7 @@ func (m *enrolment) read() (err error) {
 		return usageError{err}
 	}
 	if m.enrol.randomPIN != 0 && m.recipients == nil {
-		return usageError{errors.New("--random-pin needs --recipient or --recipients-file: who can read the PINs. 'age-keygen' makes an identity and its recipient")}
+		return usageError{errors.New("--pin-random needs --recipient or --recipients-file: who can read the PINs. 'age-keygen' makes an identity and its recipient")}
 	}
 	m.identities, err = readIdentities(m.enrol.identity)
 	return err
@@ -314,15 +314,13 @@ func (m *enrolment) touchFields(ev enrol.Event) map[string]any {
 }
 
 func (m *enrolment) inWords(ev enrol.Event) string {
-	at, key, user := "", "the key", ""
+	at, the, key, user := "", "The", "key", ""
 	if m.enrol.stations > 1 && ev.Station != 0 {
-		at = fmt.Sprintf("Station %d: ", ev.Station)
+		at, the = fmt.Sprintf("Station %d: ", ev.Station), "the"
 	}
 	if ev.Key != nil {
-		key = "the key at " + ev.Key.Path
-		if ev.Key.Serial != "" {
-			key = "the key " + ev.Key.Serial
-		}
+		key = cmp.Or(ev.Key.Serial, "at "+ev.Key.Path)
+		key = "key " + key
 	}
 	if ev.Line != nil {
 		user = ev.Line.User
@@ -331,19 +329,19 @@ func (m *enrolment) inWords(ev enrol.Event) string {
 	case enrol.KeyWanted:
 		return fmt.Sprintf("Plug in the next key (%d left)...", ev.Left)
 	case enrol.KeyTaken:
-		return fmt.Sprintf("%s%s is for %s.", at, key, user)
+		return fmt.Sprintf("%s%s %s is for %s.", at, the, key, user)
 	case enrol.PINWanted:
-		return fmt.Sprintf("%sThe PIN of %s:", at, key)
+		return fmt.Sprintf("%sThe PIN of the %s:", at, key)
 	case enrol.TouchWanted:
-		return fmt.Sprintf("%sTouch %s, for %s...", at, key, cmp.Or(user, "it was left in the middle"))
+		return fmt.Sprintf("%sTouch the %s, for %s...", at, key, cmp.Or(user, "it was left in the middle"))
 	case enrol.KeyLeft:
-		return fmt.Sprintf("%s%s is left alone: %v.", at, key, ev.Err)
+		return fmt.Sprintf("%s%s %s is left alone: %v.", at, the, key, ev.Err)
 	case enrol.KeyCleaned:
-		return fmt.Sprintf("%sWhat an earlier run had left for %s on %s is deleted.", at, user, key)
+		return fmt.Sprintf("%sWhat an earlier run had left for %s on the %s is deleted.", at, user, key)
 	case enrol.LineFound:
 		return fmt.Sprintf("%s%s was registered by an earlier run.", at, user)
 	case enrol.LineDone:
-		words := fmt.Sprintf("%s%s is registered. Take %s out (%d left).", at, user, key, ev.Left)
+		words := fmt.Sprintf("%s%s is registered. Take the %s out (%d left).", at, user, key, ev.Left)
 		if ev.Err != nil {
 			words += fmt.Sprintf(" But: %v.", ev.Err)
 		}
@@ -351,7 +349,7 @@ func (m *enrolment) inWords(ev enrol.Event) string {
 	case enrol.LineFailed:
 		return fmt.Sprintf("%s%s is not registered: %v.", at, user, ev.Err)
 	case enrol.LineWaits:
-		return fmt.Sprintf("%s%s waits for another key, or for this one to be plugged in again: %v. Take %s out.", at, user, ev.Err, key)
+		return fmt.Sprintf("%s%s waits for another key, or for this one to be plugged in again: %v. Take the %s out.", at, user, ev.Err, key)
 	case enrol.PINNotForced:
 		return fmt.Sprintf("%s%s keeps the PIN: %v.", at, user, ev.Err)
 	}

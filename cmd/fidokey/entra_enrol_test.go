@@ -29,7 +29,6 @@ type hall struct {
 	tenant *entratest.Tenant
 	keys   []*simulator.Authenticator
 	device string // all of them
-	args   []string
 	who    *age.X25519Identity
 }
 
@@ -97,7 +96,7 @@ func (h *hall) ledger() string { return filepath.Join(h.dir, "users.csv.ledger.j
 func (h *hall) start(said *bytes.Buffer, args ...string) *exec.Cmd {
 	h.Helper()
 	call := exec.Command("fidokey", append([]string{
-		"entra", "register", "--csv", "users.csv", "--random-pin", "--recipients-file", "recipients", "--identity", "identity", "--device", h.device,
+		"entra", "register", "--csv", "users.csv", "--pin-random", "--recipients-file", "recipients", "--identity", "identity", "--device", h.device,
 	}, args...)...)
 	said.Reset()
 	call.Dir, call.Stdout, call.Stderr = h.dir, said, said

@@ -43,7 +43,7 @@ this way.
 ` + enrolHelp + "\n\n" + signInHelp,
 		Example: `  fidokey entra register --user sam@example.com --name 'Blue key'
   fidokey entra register --user sam@example.com --sign-in device-code --tenant-id example.com --client-id 11111111-2222-4333-8444-555555555555
-  fidokey entra register --csv users.csv --random-pin --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --stations 4 --force-pin-change`,
+  fidokey entra register --csv users.csv --pin-random --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --stations 4 --force-pin-change`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.enrol.check(cmd); err != nil {

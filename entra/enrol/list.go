@@ -142,7 +142,7 @@ func readHeader(header []string) (columns []func(*Line) *string, err error) {
 		}[name]
 		switch {
 		case pinColumn.MatchString(name):
-			return nil, fmt.Errorf("the list has a column %q: PINs do not belong into a file that anybody can read. Take it out, and have PINs made (--random-pin) or give one for all keys (--pin-file)", name)
+			return nil, fmt.Errorf("the list has a column %q: PINs do not belong into a file that anybody can read. Take it out, and have PINs made (--pin-random) or give one for all keys (--pin-file)", name)
 		case field == nil:
 			return nil, fmt.Errorf("the list has a column %q; there are user, name, serial and aaguid", name)
 		case slices.Contains(names, name):

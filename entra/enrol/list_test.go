@@ -42,7 +42,7 @@ func TestReadList(t *testing.T) {
 		"name\nx":                         "no column 'user'",
 		"user,shipping\n":                 "user, name, serial and aaguid",
 		"user,user\n":                     "twice",
-		"user,PIN\nsam@example.com,1":     "--random-pin",
+		"user,PIN\nsam@example.com,1":     "--pin-random",
 		"user,new_pin\nsam@example.com,1": "do not belong",
 		"user\n":                          "no users",
 		"user\nsam":                       `line 2: "sam" is no user`,
