@@ -20,9 +20,10 @@ type atHand struct {
 	plugged *Plugged
 	key     *client.Key
 	info    *ctap2.GetInfoResponse
-	pin     []byte // nil: not known yet
-	from    int    // the attempt that the PIN is from; 0: none
-	attempt int    // that is at work
+	pin     []byte    // nil: not known yet
+	from    int       // the attempt that the PIN is from; 0: none
+	attempt int       // that is at work
+	hidden  []Attempt // that may have left on the key what it neither lists nor deletes
 	line    *Line
 }
 
@@ -217,6 +218,13 @@ func (k *atHand) setLive(on bool) {
 
 // registered ends a line that is done; odd is what the tenant does not show as it is.
 func (k *atHand) registered(w *work, odd error) error {
+	for _, a := range k.hidden { // it is replaced now
+		if a.Line == w.id {
+			if err := k.Ledger.append(Entry{Event: EventUndone, Line: a.Line, Attempt: a.Number}); err != nil {
+				return err
+			}
+		}
+	}
 	if err := k.forcePINChange(k.attempt); ofEveryone(err) {
 		return errors.Join(err, k.settle(k.station, w, Registered, odd))
 	}
@@ -467,8 +475,8 @@ func (k *atHand) verify(a Attempt) error {
 }
 
 // cleanUp deletes what attempts have left on the key, unless the tenant has it. A key
-// that cannot say what it has is left as it is: its next passkey for the user replaces
-// what is there.
+// that cannot say what it has is left as it is: its next passkey for the same user
+// replaces what is there.
 func (k *atHand) cleanUp(ctx context.Context, attempts []Attempt) error {
 	attempts = slices.DeleteFunc(slices.Clone(attempts), func(a Attempt) bool { return !a.Unsettled() })
 	if len(attempts) == 0 {
@@ -480,6 +488,7 @@ func (k *atHand) cleanUp(ctx context.Context, attempts []Attempt) error {
 		var err error
 		stored, err = k.key.CredentialsFor(ctx, attempts[0].RPID)
 		if errors.Is(err, client.ErrNoCredentialManagement) {
+			k.hidden = attempts
 			return nil
 		}
 		if err != nil {

@@ -371,3 +371,34 @@ func TestInterruptedBatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNoManagement: a key that neither lists nor deletes passkeys gets its own line again
+// after a crash, for then the new passkey replaces what was left.
+func TestNoManagement(t *testing.T) {
+	for after := 0; ; after++ {
+		h := newHall(t, "ctap-2.0", 2, 2, true)
+		h.run(after, h.plug(0, 1))
+		if !h.crash.dead {
+			if after < 60 {
+				t.Errorf("there are %d steps only", after)
+			}
+			return
+		}
+		outcomes, err := h.run(-1, h.plug(1, 0))
+		if err != nil || statuses(outcomes)[Registered]+statuses(outcomes)[Before] != 2 {
+			t.Fatalf("after %d steps: %v, %v\n%v", after, statuses(outcomes), err, h.last)
+		}
+		l, err := ReadLedger(h.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range h.lines {
+			if ids, a := h.tenant.Registered(line.User), l.Registered(line.ID()); len(ids) != 1 || string(ids[0]) != string(a.CredentialID) {
+				t.Fatalf("after %d steps: %s has %d passkeys", after, line.User, len(ids))
+			}
+			if h.state(i).Retries.Left != 8 {
+				t.Fatalf("after %d steps: %v", after, h.state(i))
+			}
+		}
+	}
+}
