@@ -239,6 +239,11 @@ func (m *enrolment) run(ctx context.Context, g *graph.Client, ledger *enrol.Ledg
 		return err
 	}
 	r := newEnrolReport(ledger, outcomes)
+	for _, o := range outcomes { // what the tenant shows otherwise than it was made
+		if err == nil && o.Status == enrol.Registered && o.Err != nil {
+			err = fmt.Errorf("%s: %w", o.Line.User, o.Err)
+		}
+	}
 	if left := r.Failed + r.Waiting; err == nil && left > 0 {
 		err = fmt.Errorf("%w: %d of %d", errNotAll, left, len(outcomes))
 	}

@@ -402,3 +402,36 @@ func TestNoManagement(t *testing.T) {
 		}
 	}
 }
+
+// TestOneSerialNumber: keys of a model that all have the same serial number are not taken
+// for one, as long as they have no PIN.
+func TestOneSerialNumber(t *testing.T) {
+	h := newHall(t, "ctap-2.3", 3, 3, true)
+	for _, k := range h.keys {
+		k.serial = "0001"
+	}
+	outcomes, err := h.run(-1, h.plug(0, 1, 0, 2))
+	if left := h.told(KeyLeft); err != nil || statuses(outcomes)[Registered] != 3 || len(left) != 1 || !errors.Is(left[0], ErrKeyUsed) {
+		t.Errorf("%v, %v, %v", statuses(outcomes), err, left)
+	}
+}
+
+// TestWithoutRecipient: whoever goes on without --recipient has the PIN of a key that
+// came back in the ledger all the same, with the user who got it.
+func TestWithoutRecipient(t *testing.T) {
+	h := newHall(t, "ctap-2.3", 1, 1, true)
+	h.crashAt(EventPINSet, 0)
+	h.change = func(b *Batch) {
+		given("19283746")(b)
+		b.Ledger.recipients = nil
+	}
+	if outcomes, err := h.run(-1, h.plug(0)); err != nil || outcomes[0].Status != Registered || outcomes[0].Attempt.PIN == nil {
+		t.Errorf("%+v, %v", outcomes, err)
+	}
+	if err := h.check(); err != nil {
+		t.Error(err)
+	}
+	if l, _ := ReadLedger(h.path); l.LeftOver() != nil {
+		t.Errorf("%+v", l.LeftOver())
+	}
+}
