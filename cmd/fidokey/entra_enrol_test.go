@@ -11,7 +11,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"filippo.io/age"
@@ -202,4 +204,67 @@ func TestFiveHundredUsers(t *testing.T) {
 	if h.tenant.Count("throttled") == 0 {
 		t.Error("it has not throttled")
 	}
+}
+
+// TestPluggedKeys: each key is handed out once, to one station, as long as it stays
+// plugged in; one that came just now is given time to start.
+func TestPluggedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys, err := newPluggedKeys(t.Context(), &env{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		there := []string{"a", "b"}
+		plug := func(paths ...string) {
+			mu.Lock()
+			defer mu.Unlock()
+			there = paths
+		}
+		keys.system = func(context.Context) (places []place, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, path := range there {
+				places = append(places, place{device: deviceInfo{Path: path}})
+			}
+			return places, nil
+		}
+		next := func(wait bool) string {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			key, err := keys.Next(ctx, wait)
+			if err != nil || key == nil {
+				return ""
+			}
+			return key.Path
+		}
+		if got := next(true) + next(true) + next(false); got != "ab" {
+			t.Errorf("at the beginning %q", got)
+		}
+		begun := time.Now()
+		time.AfterFunc(time.Second, func() { plug("a", "b", "c") })
+		if got := next(true); got != "c" || time.Since(begun) < time.Second+settleTime {
+			t.Errorf("%q after %v", got, time.Since(begun))
+		}
+		plug("b", "c")
+		if got := next(true); got != "" {
+			t.Errorf("%q is there twice", got)
+		}
+		plug("a", "b", "c")
+		if got := next(true); got != "a" {
+			t.Errorf("plugged in again: %q", got)
+		}
+		keys.finite = true
+		if key, err := keys.Next(t.Context(), true); key != nil || err != nil {
+			t.Errorf("no more come: %v, %v", key, err)
+		}
+		keys.e.global.device = "b,nowhere"
+		if got, err := keys.chosen([]place{{device: deviceInfo{Path: "a"}}, {device: deviceInfo{Path: "b"}}}); err != nil || len(got) != 1 || got[0].device.Path != "b" {
+			t.Errorf("named: %v, %v", got, err)
+		}
+		if _, err := newPluggedKeys(t.Context(), &env{global: globalOptions{device: "simulator,1"}}, false); err == nil {
+			t.Error("a software key and another")
+		}
+	})
 }

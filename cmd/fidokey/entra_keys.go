@@ -18,7 +18,8 @@ import (
 // by commas, or any, as they are plugged in.
 type pluggedKeys struct {
 	e      *env
-	finite bool // no more come than there are now
+	finite bool                                       // no more come than there are now
+	system func(ctx context.Context) ([]place, error) // what is plugged in
 
 	mu     sync.Mutex
 	named  []place              // software keys: each is there once
@@ -34,6 +35,7 @@ const lookInterval = 200 * time.Millisecond
 
 func newPluggedKeys(ctx context.Context, e *env, noWait bool) (*pluggedKeys, error) {
 	p := &pluggedKeys{e: e, finite: noWait, first: true, since: map[string]time.Time{}, gone: map[string]bool{}}
+	p.system = p.readSystem
 	names := strings.Split(e.global.device, ",")
 	for _, name := range names {
 		if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
@@ -102,11 +104,10 @@ func placeName(p place) string { return p.device.Path + "\x00" + p.device.Serial
 
 // list reads what is plugged in. Keys that are not there any more may come again.
 func (p *pluggedKeys) list(ctx context.Context) error {
-	places, err := p.e.hidPlaces()
+	places, err := p.system(ctx)
 	if err != nil {
 		return err
 	}
-	places = append(places, p.cards(ctx)...)
 	if p.there, err = p.chosen(places); err != nil {
 		return err
 	}
@@ -128,6 +129,12 @@ func (p *pluggedKeys) list(ctx context.Context) error {
 	}
 	p.first, p.looked = false, time.Now()
 	return nil
+}
+
+// readSystem is what is on USB and in readers.
+func (p *pluggedKeys) readSystem(ctx context.Context) ([]place, error) {
+	places, err := p.e.hidPlaces()
+	return append(places, p.cards(ctx)...), err
 }
 
 // cards are the readers with a key in them. A card is asked what it is when it comes; a

@@ -297,4 +297,3 @@ func ofLine(err error) bool {
 	var refused *graph.Error
 	return errors.Is(err, ErrUnknown) || errors.As(err, &refused) && refused.Status < 500 && !errors.Is(err, graph.ErrThrottled)
 }
-
