@@ -103,7 +103,11 @@ func ReadList(text []byte) ([]Line, error) {
 		row, _ := r.FieldPos(0)
 		line := Line{Row: row}
 		for i, field := range fields {
-			*columns[i](&line) = strings.TrimSpace(field)
+			if field = strings.TrimSpace(field); columns[i] != nil {
+				*columns[i](&line) = field
+			} else if field != "" {
+				wrong = append(wrong, fmt.Errorf("line %d: something stands in a column without a name", row))
+			}
 		}
 		if line == (Line{Row: row}) {
 			continue // spreadsheets leave such lines behind
@@ -143,6 +147,7 @@ func readHeader(header []string) (columns []func(*Line) *string, err error) {
 		switch {
 		case pinColumn.MatchString(name):
 			return nil, fmt.Errorf("the list has a column %q: PINs do not belong into a file that anybody can read. Take it out, and have PINs made (--pin-random) or give one for all keys (--pin-file)", name)
+		case name == "": // spreadsheets leave such columns behind; nothing may be in them
 		case field == nil:
 			return nil, fmt.Errorf("the list has a column %q; there are user, name, serial and aaguid", name)
 		case slices.Contains(names, name):

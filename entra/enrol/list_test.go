@@ -37,10 +37,14 @@ func TestReadList(t *testing.T) {
 	if lines, err := ReadList([]byte("user,name\nsam@example.com,blue\nSAM@example.com,green")); err != nil || len(lines) != 2 {
 		t.Errorf("two keys for one user: %+v, %v", lines, err)
 	}
+	if lines, err := ReadList([]byte("user;;\nsam@example.com;;\n;;")); err != nil || len(lines) != 1 {
+		t.Errorf("empty columns: %+v, %v", lines, err)
+	}
 	for text, says := range map[string]string{
 		"":                                "no header",
 		"name\nx":                         "no column 'user'",
 		"user,shipping\n":                 "user, name, serial and aaguid",
+		"user,\na@b,1234":                 "line 2: something stands in a column without a name",
 		"user,user\n":                     "twice",
 		"user,PIN\nsam@example.com,1":     "--pin-random",
 		"user,new_pin\nsam@example.com,1": "do not belong",
