@@ -80,7 +80,10 @@ type place struct {
 // places lists the keys that --device may choose from, or the one that it names
 // beyond the list: the simulator in this process, a software key, a path.
 func (e *env) places(ctx context.Context) ([]place, error) {
-	name := e.global.device
+	return e.placesNamed(ctx, e.global.device)
+}
+
+func (e *env) placesNamed(ctx context.Context, name string) ([]place, error) {
 	if name == simulatorName {
 		return []place{{deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, e.openSimulator}}, nil
 	}

@@ -20,12 +20,13 @@ func newEntraCmd(e *env) *cobra.Command {
 
 'check' judges the key that is plugged in, or models without one, by the tenant's
 passkey (FIDO2) policy, from the tenant or, without a network, from a file. 'register'
-makes a passkey for a user, 'list' and 'unregister' show and delete what users have.
+makes a passkey for a user, or for many; 'ledger' shows how far that has come. 'list' and
+'unregister' show and delete what users have.
 'inventory' lists the models that are in use, 'report' how far passkeys have come.
 'policy' and 'strength' show and change which models the tenant takes.
 'stand-in' is a tenant on this machine to try them on.`,
 	}
-	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e),
+	cmd.AddCommand(newEntraCheckCmd(e), newEntraDecodeCmd(e), newEntraRegisterCmd(e), newEntraLedgerCmd(e), newEntraListCmd(e), newEntraUnregisterCmd(e),
 		newEntraInventoryCmd(e), newEntraReportCmd(e), newEntraPolicyCmd(e), newEntraStrengthCmd(e), newEntraStandInCmd(e))
 	return cmd
 }

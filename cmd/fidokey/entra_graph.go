@@ -74,8 +74,12 @@ func (o *graphOptions) addFlags(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("client-secret-file", "client-secret-env")
 }
 
-// client returns a client of Graph. Nobody signs in before it asks for something.
+// clientOf returns a client of Graph. Nobody signs in before it asks for something.
 func (o *graphOptions) clientOf(e *env) (*graph.Client, error) {
+	return o.clientWith(e, graph.Options{})
+}
+
+func (o *graphOptions) clientWith(e *env, options graph.Options) (*graph.Client, error) {
 	cloud, err := graph.CloudNamed(o.cloud)
 	if err != nil {
 		return nil, usageError{err}
@@ -95,7 +99,8 @@ func (o *graphOptions) clientOf(e *env) (*graph.Client, error) {
 		return nil, usageError{fmt.Errorf("--sign-in %s: %w", o.signIn, err)}
 	}
 	agent, _, _ := strings.Cut(version(), ",")
-	client, err := graph.New(credential, graph.Options{Cloud: cloud, UserAgent: agent})
+	options.Cloud, options.UserAgent = cloud, agent
+	client, err := graph.New(credential, options)
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -23,13 +24,14 @@ type entraRegisterOptions struct {
 	user, name string
 	timeout    time.Duration
 	pin        pinSource
+	enrol      enrolOptions
 }
 
 func newEntraRegisterCmd(e *env) *cobra.Command {
 	var o entraRegisterOptions
 	cmd := &cobra.Command{
-		Use:   "register --user UPN",
-		Short: "Make a passkey on a key and register it for a user of the tenant",
+		Use:   "register {--user UPN | --csv FILE}",
+		Short: "Make passkeys on keys and register them for users of the tenant",
 		Long: `Make a passkey on a key and register it for a user of the tenant, as an
 administrator does before handing out the key. A key without a PIN gets one first.
 The tenant is asked whether it has the passkey afterwards; if it does not take it,
@@ -39,18 +41,29 @@ It takes the permission UserAuthMethod-Passkey.ReadWrite.All, and a person who s
 in needs the role Authentication Administrator. Nobody registers for themselves
 this way.
 
-` + signInHelp,
+` + enrolHelp + "\n\n" + signInHelp,
 		Example: `  fidokey entra register --user sam@example.com --name 'Blue key'
-  fidokey entra register --user sam@example.com --sign-in device-code --tenant-id example.com --client-id 11111111-2222-4333-8444-555555555555`,
+  fidokey entra register --user sam@example.com --sign-in device-code --tenant-id example.com --client-id 11111111-2222-4333-8444-555555555555
+  fidokey entra register --csv users.csv --pin-random --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p --stations 4 --force-pin-change`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runEntraRegister(cmd.Context(), e, &o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.enrol.check(cmd); err != nil {
+				return err
+			}
+			if o.enrol.wanted() {
+				return runEnrolment(cmd.Context(), e, &o)
+			}
+			return runEntraRegister(cmd.Context(), e, &o)
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.user, "user", "", "the user: the principal name (UPN) or ID")
-	cmd.MarkFlagRequired("user")
 	flags.StringVar(&o.name, "name", "", "the passkey's name for people, at most 30 characters (default: the key's model)")
 	flags.DurationVar(&o.timeout, "challenge-timeout", 0, "how long the tenant's options are good, 5m to 720h, by the beta version of Graph (default: 5m)")
 	o.pin.addFlags(cmd, "pin", "the PIN, which is set first if the key has none,")
+	o.enrol.addFlags(flags)
+	cmd.MarkFlagsOneRequired("user", "csv")
+	cmd.MarkFlagsMutuallyExclusive("user", "csv")
 	o.graph.addFlags(cmd)
 	addChangeFlags(e, cmd, false)
 	return cmd
@@ -91,12 +104,17 @@ type entraRegisterReport struct {
 	Method entraMethod `json:"method"`
 	Tenant string      `json:"tenant,omitempty"` // probably: as the user handle has it
 	PINSet bool        `json:"pinSet"`           // the key had none
+	// PINForced means that the key asks for another PIN before all else.
+	PINForced bool `json:"pinForced,omitempty"`
 }
 
 func (r *entraRegisterReport) print(w *printer) {
 	w.printf("Registered %q for %s.", r.Method.DisplayName, r.User)
 	if r.PINSet {
 		w.printf("The key had no PIN; it has one now.")
+	}
+	if r.PINForced {
+		w.printf("The PIN must be changed before the key is used: fidokey pin change")
 	}
 	w.printf("")
 	w.line("Credential ID", "%s", r.Method.CredentialID)
@@ -147,12 +165,7 @@ func (o *entraRegisterOptions) register(ctx context.Context, e *env, g *graph.Cl
 	if err != nil {
 		return nil, err
 	}
-	name := o.name
-	if name == "" {
-		letters := []rune(modelName(info.AAGUID))
-		name = strings.TrimSpace(string(letters[:min(len(letters), graph.MaxDisplayName)]))
-	}
-	made, err := enrol.Register(ctx, g, key.Key, enrol.Request{User: o.user, Name: name, Timeout: o.timeout})
+	made, err := enrol.Register(ctx, g, key.Key, enrol.Request{User: o.user, Name: cmp.Or(o.name, passkeyName(info.AAGUID)), Timeout: o.timeout})
 	if made != nil {
 		e.noteNotSent(made.NotSent)
 	}
@@ -160,7 +173,14 @@ func (o *entraRegisterOptions) register(ctx context.Context, e *env, g *graph.Cl
 		return nil, err
 	}
 	handle, _ := entra.ParseUserHandle(made.UserHandle)
-	return &entraRegisterReport{User: o.user, Method: newEntraMethod(made.Method), Tenant: handle.Tenant, PINSet: made.PINSet}, err
+	r := &entraRegisterReport{User: o.user, Method: newEntraMethod(made.Method), Tenant: handle.Tenant, PINSet: made.PINSet}
+	if o.enrol.forceChange { // last, for then the key does nothing else
+		forced := key.ForcePINChange(ctx)
+		if r.PINForced = forced == nil; forced != nil {
+			e.note("%s keeps the PIN: %v.", o.user, forced)
+		}
+	}
+	return r, err
 }
 
 func newEntraListCmd(e *env) *cobra.Command {

@@ -20,6 +20,7 @@ const (
 	eventProcessing = "processing" // the key works: command
 	eventSample     = "sample"     // of a finger: status, remaining
 	eventReinsert   = "reinsert"   // stage: "remove", "insert", "reset"
+	eventEnrolment  = "enrolment"  // of many users: stage, left, station, user, device, error
 	eventNote       = "note"       // message
 	eventError      = "error"      // as in the answer of --json
 	eventDone       = "done"       // exitCode

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 	commands := stationCmds()
 	commands["exits"], commands["awaits"] = exits, awaits
 	commands["schema"], commands["events"] = schemas.cmd, schemas.events
+	commands["ledger"] = schemas.ledger
 	commands["blob"], commands["serve"] = blobCmd, serveCmd
 	commands["tenant"], commands["vouch"], commands["page"] = tenantCmd, vouchCmd, pageCmd
 	t.Cleanup(func() {

@@ -130,6 +130,20 @@ func (s *schemas) cmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.answers(text))
 }
 
+// ledger is the command "ledger" of the scripts: each line of a file is one of a ledger.
+func (s *schemas) ledger(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ledger FILE")
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		entry, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
+		ts.Check(err)
+		if err := s.validate("enrolment-ledger.json", entry); err != nil {
+			ts.Fatalf("%s: %v", line, err)
+		}
+	}
+}
+
 // events is the command "events" of the scripts: what the last program wrote to
 // stderr are lines of --events jsonl, and the last says that it is done.
 func (s *schemas) events(ts *testscript.TestScript, neg bool, args []string) {

@@ -85,6 +85,9 @@ type Options struct {
 	UserAgent string
 	Retry     policy.RetryOptions // the zero value has azcore's defaults
 	Transport policy.Transporter  // nil: one that uses $HTTPS_PROXY and follows nobody elsewhere
+	// Waiting is told how long Graph wants to be left alone, before that is done; many
+	// goroutines may call it. nil: nobody is told.
+	Waiting func(time.Duration)
 }
 
 // Client asks Graph. Many goroutines may use it.
@@ -114,13 +117,27 @@ func New(credential azcore.TokenCredential, o Options) (*Client, error) {
 	}
 	bearer := runtime.NewBearerTokenPolicy(credential, []string{o.Cloud.Graph + "/.default"},
 		&policy.BearerTokenOptions{InsecureAllowCredentialWithHTTP: plain})
-	pipeline := runtime.NewPipeline("fidokey", o.UserAgent, runtime.PipelineOptions{PerRetry: []policy.Policy{bearer}},
+	pipeline := runtime.NewPipeline("fidokey", o.UserAgent, runtime.PipelineOptions{PerRetry: []policy.Policy{bearer, waiting(o.Waiting)}},
 		&policy.ClientOptions{Retry: o.Retry, Transport: o.Transport})
 	return &Client{root: root, cloud: o.Cloud.Name, pipeline: pipeline, retry: o.Retry}, nil
 }
 
 // stay follows no redirect: the token would go along, even from https to http.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// waiting looks for the Retry-After that azcore goes by.
+type waiting func(time.Duration)
+
+// Do passes everything on.
+func (tell waiting) Do(r *policy.Request) (*http.Response, error) {
+	response, err := r.Next()
+	if err == nil && tell != nil && throttled(response.StatusCode) {
+		if d := retryAfter(response.Header); d > 0 {
+			tell(d)
+		}
+	}
+	return response, err
+}
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)

@@ -700,3 +700,30 @@ func TestSignIn(t *testing.T) {
 		}
 	}
 }
+
+// TestWaiting: who asks too often hears how long Graph wants to be left alone, before that
+// time is over.
+func TestWaiting(t *testing.T) {
+	tenant, err := entratest.New(entratest.Config{Users: entratest.MakeUsers(1), Tokens: []entratest.Token{{Value: bearer, Scopes: entratest.Everything}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(tenant)
+	defer server.Close()
+	credential, err := SignIn{Token: bearer}.Credential()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []time.Duration
+	c, err := New(credential, Options{Cloud: Cloud{Graph: server.URL}, Retry: quick, Waiting: func(d time.Duration) {
+		told = append(told, d)
+		tenant.Switch(func(s *entratest.Switches) { s.ThrottleEvery = 0 })
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tenant.Switch(func(s *entratest.Switches) { s.ThrottleEvery, s.RetryAfter = 1, 1 })
+	if _, err := c.Methods(t.Context(), firstUser); err != nil || !slices.Equal(told, []time.Duration{time.Second}) {
+		t.Errorf("%v, %v", told, err)
+	}
+}
