@@ -276,9 +276,9 @@ func (m *enrolment) prompt() (client.Prompt, func(), error) {
 	return prompt, func() { clear(given) }, nil
 }
 
-// passkeyName is what a passkey is called for which nobody has a name.
+// passkeyName is what a passkey is called for which nobody has a name: the users see it.
 func passkeyName(a ctap2.AAGUID) string {
-	letters := []rune(modelName(a))
+	letters := []rune(cmp.Or(knownModel(a), "Security key"))
 	return strings.TrimSpace(string(letters[:min(len(letters), graph.MaxDisplayName)]))
 }
 

@@ -58,7 +58,7 @@ this way.
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.user, "user", "", "the user: the principal name (UPN) or ID")
-	flags.StringVar(&o.name, "name", "", "the passkey's name for people, at most 30 characters (default: the key's model)")
+	flags.StringVar(&o.name, "name", "", "the passkey's name for people, at most 30 characters (default: the key's model, or Security key)")
 	flags.DurationVar(&o.timeout, "challenge-timeout", 0, "how long the tenant's options are good, 5m to 720h, by the beta version of Graph (default: 5m)")
 	o.pin.addFlags(cmd, "pin", "the PIN, which is set first if the key has none,")
 	o.enrol.addFlags(flags)
