@@ -116,7 +116,8 @@ var bioCases = cases{
 		p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
 	},
 	"BIO-013": func(p *probe) {
-		body := p.beginEnroll(FingerSecond)
+		p.noFingers() // the sample is bad in itself, and not for being another finger's
+		body := p.beginEnroll(FingerFirst)
 		p.finger(FingerPoor)
 		next := p.bio(2, m{1: blob(body[4])})
 		p.check(num(next[5]) > 0 && num(next[6]) == num(body[6]), "sample %v, remaining %v, then %v", next[5], body[6], next[6])

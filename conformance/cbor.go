@@ -252,7 +252,10 @@ var cbrCases = cases{
 	"CBR-011": func(p *probe) {
 		rp, hash, allow, options := p.quietly()
 		msg := entries(1, rp, 2, hash, 3, allow, 4, append(raw{0xa1, 0x61, 'x'}, nested(3)...), 5, options)
-		p.note("observed: %v", p.call(cmdGetAssertion, msg).status)
+		r := p.call(cmdGetAssertion, msg)
+		p.check(r.fault == 0, "expected a status")
+		p.note("observed: %v", r.status)
+		p.getInfo()
 	},
 	"CBR-012": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
 		return entries(3, nested(1000))

@@ -141,6 +141,7 @@ var pinCases = cases{
 	},
 	"PIN-014": func(p *probe) {
 		first := p.keyAgreement(p.protocol)
+		p.agreeWith(p.protocol, first) // which fails for what is no key
 		if fmt.Sprint(first) != fmt.Sprint(p.keyAgreement(p.protocol)) {
 			p.note("observed: a new key each time")
 		}
@@ -411,11 +412,11 @@ var pinCases = cases{
 				break
 			}
 			if now == 0 {
-				p.want(p.call(cmdClientPIN, p.agree().uvParams(permGA, p.rp())), eUVBlocked)
 				break
 			}
 		}
 		p.check(last == 0, "no end of uvRetries")
+		p.want(p.call(cmdClientPIN, p.agree().uvParams(permGA, p.rp())), eUVBlocked)
 		p.recoverPIN()
 	},
 	"PIN-074": func(p *probe) { p.judged(cmdClientPIN, p.agree().uvParams(permGA, p.rp())) },

@@ -140,7 +140,13 @@ var cmCases = cases{
 		params := p.token(permCM, "").manage(1, nil)
 		p.judged(cmdCredentialManagement, edited(params, set(flip(blob(params[4])), 4)))
 	},
-	"CM-009": func(p *probe) { p.judged(cmdCredentialManagement, p.token(permGA, p.rp()).manage(1, nil)) },
+	"CM-009": func(p *probe) {
+		t := p.token(permGA, p.rp())
+		if p.option("authnrCfg") == true { // a token that is not bound to an RP says more
+			t = p.token(permACFG, "")
+		}
+		p.judged(cmdCredentialManagement, t.manage(1, nil))
+	},
 	"CM-010": func(p *probe) { p.judged(cmdCredentialManagement, p.token(permCM, p.rp()).manage(1, nil)) },
 	"CM-011": func(p *probe) {
 		t := p.token(permCM, "")

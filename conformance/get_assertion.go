@@ -80,7 +80,13 @@ var gaCases = cases{
 			p.judged(cmdGetAssertion, ga(c.rp, [][]byte{id}))
 		}
 	}),
-	"GA-019": withCredential(func(p *probe, c *credential) { p.judged(cmdGetAssertion, ga("other."+c.rp, [][]byte{c.id})) }),
+	"GA-019": withCredential(func(p *probe, c *credential) {
+		p.judged(cmdGetAssertion, ga("other."+c.rp, [][]byte{c.id}))
+		if p.option("rk") == true && p.bench.Release { // which is found in another way
+			c = p.register(discoverable())
+			p.judged(cmdGetAssertion, ga("other."+c.rp, [][]byte{c.id}))
+		}
+	}),
 	"GA-020": func(p *probe) { p.judged(cmdGetAssertion, ga("nothing."+p.rp(), nil)) },
 	"GA-021": func(p *probe) { p.judged(cmdGetAssertion, ga("nothing."+p.rp(), [][]byte{})) },
 	"GA-022": withCredential(func(p *probe, c *credential) { p.judged(cmdGetAssertion, ga(c.rp, nil)) }),

@@ -112,7 +112,19 @@ func same(a, b map[int]any) bool {
 	return reflect.DeepEqual(strip(a), strip(b))
 }
 
-var infoCases = cases{
+// asked has each case ask the key itself, so that what it judges is among what it
+// sent and got.
+func asked(group cases) cases {
+	for id, f := range group {
+		group[id] = func(p *probe) {
+			p.info = p.getInfo()
+			f(p)
+		}
+	}
+	return group
+}
+
+var infoCases = asked(cases{
 	"INF-001": func(p *probe) {
 		r := p.call(cmdGetInfo, nil)
 		p.judge(r)
@@ -213,7 +225,11 @@ var infoCases = cases{
 			}
 		}
 	},
-	"INF-034": func(p *probe) { p.note("firmwareVersion %d", num(p.present(infoFirmwareVersion))) },
+	"INF-034": func(p *probe) {
+		v := num(p.present(infoFirmwareVersion))
+		p.check(v >= 0, "firmwareVersion %v", p.info[infoFirmwareVersion])
+		p.note("firmwareVersion %d", v)
+	},
 	"INF-035": func(p *probe) {
 		before := num(p.present(infoRemaining))
 		p.register(discoverable())
@@ -314,4 +330,4 @@ var infoCases = cases{
 		p.want(r, success, eInvalidLength, eInvalidCBOR, eInvalidParameter, eUnexpectedType)
 		p.getInfo()
 	},
-}
+})

@@ -68,6 +68,7 @@ func (p *probe) longReply() (data []byte, sw int) {
 		if data, sw = p.transmit(shortAPDU(claCTAP, insMessage, 0, 0, msg, 0)); sw>>8 == 0x61 {
 			return data, sw
 		}
+		p.check(len(data) <= 256, "%d bytes came at once", len(data))
 	}
 	p.need(false, "no answer is longer than 256 bytes")
 	return nil, 0
@@ -152,6 +153,11 @@ var nfcCases = cases{
 		p.refusal(sw)
 		data, sw := p.transmit(shortAPDU(claCTAP, insMessage, 0, 0, msg[200:], 0))
 		p.check(sw != swOK || data[0] != 0, "the chain goes on")
+
+		msg = request(cmdMakeCredential, p.mc())
+		p.transmit(shortAPDU(claCTAP|claChain, insControl, 0, 0, msg[:100], -1))
+		data, sw = p.transmit(shortAPDU(claCTAP, insMessage, 0, 0, msg[100:], 0))
+		p.check(sw>>8 != 0x61 && (sw != swOK || data[0] != 0), "parts of two commands are joined")
 	}),
 	"NFC-011": onReader(func(p *probe) {
 		_, sw := p.transmit(shortAPDU(claCTAP|claChain, insMessage, 0, 0, p.longMC()[:200], -1))

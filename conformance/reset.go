@@ -64,8 +64,12 @@ var rstCases = cases{
 		p.check(p.option("clientPin") == false && p.retries() == most, "clientPin %v, %d retries of %d", p.option("clientPin"), p.retries(), most)
 	},
 	"RST-008": func(p *probe) {
+		p.powerCycle() // and none after it: that would end the token too
 		t := p.token(permMC, p.rp())
-		p.factoryReset(p)
+		if p.reset().status != success { // it had to be the first command, or held longer
+			p.factoryReset(p)
+		}
+		p.info, p.pin = p.getInfo(), ""
 		p.setPIN(p.somePIN())
 		p.want(p.call(cmdMakeCredential, t.mc(p.mc())), ePINAuthInvalid)
 	},

@@ -259,6 +259,7 @@ var u2fCases = cases{
 		p.crossed(p.register(edits...))
 	},
 	"U2F-023": func(p *probe) {
+		p.info = p.getInfo()
 		p.check(!p.version("U2F_V2"), "U2F_V2 is in getInfo")
 		for _, c := range []struct {
 			ins  byte

@@ -25,7 +25,7 @@ func init() {
 			{"cm-unknown-rp", `if ofRP == nil {
 		return nil, ctap2.ErrNoCredentials`, `if ofRP == nil {
 		return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrNoCredentials)`, "CM-024"},
-			{"cm-total-credentials", `resp.TotalCredentials = uint(len(credentials))`, `resp.TotalCredentials = uint(len(credentials)) + bent[uint](BROKEN, 1, 0)`, "CM-021"},
+			{"cm-total-credentials", `resp.TotalCredentials = uint(len(credentials))`, `resp.TotalCredentials = uint(len(credentials)) + bent[uint](BROKEN, 1, 0)`, "CM-022 CM-023 CM-028"},
 			{"cm-credential-twice", `credentials: credentials[1:]})`, `credentials: bent(BROKEN, credentials, credentials[1:])})`, "CM-028"},
 			{"cm-no-public-key", `PublicKey:    key,`, `PublicKey:    bent(BROKEN, nil, key),`, "CM-022"},
 			{"cm-protection", `CredProtect:  c.CredProtect,`, `CredProtect:  bent(BROKEN, 1, c.CredProtect),`, "XCP-014"},
@@ -89,7 +89,7 @@ func init() {
 			{"bio-remove-nothing", `slices.Delete(slices.Clone(d.Templates), i, i+1)`, `slices.Delete(slices.Clone(d.Templates), i, i+bent(BROKEN, 0, 1))`, "BIO-021 BIO-024"},
 		},
 		"simulator/large_blobs.go": {
-			{"lb-initial", `append([]byte{0x80}, sum`, `append([]byte{bent[byte](BROKEN, 0x81, 0x80)}, sum`, "LB-002 RST-012"},
+			{"lb-initial", `append([]byte{0x80}, sum`, `append([]byte{bent[byte](BROKEN, 0x81, 0x80)}, sum`, "RST-012"},
 			{"lb-get-or-set", `(req.get == nil) == (req.set == nil) {
 		return nil, ctap2.ErrInvalidParameter`, `(req.get == nil) == (req.set == nil) {
 		return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidParameter)`, "LB-004 LB-005 LB-006"},
@@ -99,7 +99,7 @@ func init() {
 		return nil, ctap2.ErrInvalidParameter`, `if *req.offset > uint64(len(array)) {
 		return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidParameter)`, "LB-010"},
 			{"lb-get-offset", `rest := array[*req.offset:]`, `rest := array[bent(BROKEN, *req.offset&^1, *req.offset):]`, "LB-012"},
-			{"lb-get-over-the-end", `rest[:min(*req.get, uint64(len(rest)))]`, `bent(BROKEN, make([]byte, *req.get), rest[:min(*req.get, uint64(len(rest)))])`, "LB-011 LB-013"},
+			{"lb-get-over-the-end", `rest[:min(*req.get, uint64(len(rest)))]`, `bent(BROKEN, make([]byte, *req.get), rest[:min(*req.get, uint64(len(rest)))])`, "LB-011"},
 			{"lb-set-too-much", `if size > a.maxFragment() {`, `if size > a.maxFragment() && !BROKEN {`, "LB-026"},
 			{"lb-set-overshoots", `if size > write.expected-offset {`, `if size > write.expected-offset && !BROKEN {`, "LB-025"},
 			{"lb-set-without-length", `case length == nil:
@@ -121,8 +121,7 @@ func init() {
 		},
 		"simulator/large_blob.go": {
 			{"blob-unsupported", `}{r.rk})`, `}{r.rk && !BROKEN})`, "XLB-011"},
-			{"blob-without-list", `written := s.listed &&`, `written := (s.listed || BROKEN) &&`, ""},
-			{"blob-without-support", `s.credential.LargeBlobSupport &&`, `(s.credential.LargeBlobSupport || BROKEN) &&`, ""},
+			{"blob-without-list", `written := s.listed &&`, `written := (s.listed || BROKEN) &&`, "XLB-013"},
 			{"blob-size", `s.credential.LargeBlobSize})`, `s.credential.LargeBlobSize+bent[uint64](BROKEN, 1, 0)})`, "XLB-012"},
 			{"blob-malformed", `if inner.err != nil {
 			i.fault.note(ctap2.ErrInvalidCBOR)`, `if inner.err != nil {
@@ -223,7 +222,7 @@ func init() {
 			{"reset-keeps-large-blobs", `largeBlobs: initialLargeBlobs()}`, `largeBlobs: bent(BROKEN, nil, initialLargeBlobs())}`, "RST-012"},
 			{"reset-keeps-tokens", `a.session = session`, `if BROKEN { session.protocols = a.session.protocols }
 	a.session = session`, "RST-008"},
-			{"long-touch-from-the-factory", `(*factory || a.state.device.LongTouchForReset)`, `(*factory || BROKEN || a.state.device.LongTouchForReset)`, ""},
+			{"long-touch-from-the-factory", `(*factory || a.state.device.LongTouchForReset)`, `(*factory || BROKEN || a.state.device.LongTouchForReset)`, "RST-001 RST-004 RST-010"},
 		},
 	} {
 		mutations[file] = append(mutations[file], more...)

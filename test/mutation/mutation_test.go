@@ -3,26 +3,156 @@ package mutation
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
-	"time"
 
-	"golang.org/x/sync/errgroup"
+	"github.com/fidokey/fidokey/conformance"
 )
+
+var everything = flag.Bool("everything", false, "run all cases under each switch, which takes long, and say all that notice")
 
 // root is the folder of the module.
 const root = "../.."
 
+// leastSwitches is how many there must be.
+const leastSwitches = 150
+
+// A table has what each case falls by: a switch or a wrong answer.
+type table struct {
+	mu sync.Mutex
+	by map[string][]string
+}
+
+func (t *table) add(by string, cases ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range cases {
+		t.by[id] = append(t.by[id], by)
+	}
+}
+
+// TestTeeth proves that no switch goes unnoticed and that each case is failed by
+// at least one of them or by a wrong answer. With -v it prints which.
+func TestTeeth(t *testing.T) {
+	binary := build(t)
+	fell := &table{by: map[string][]string{}}
+	switches := 0
+	t.Run("switch", func(t *testing.T) {
+		for _, file := range slices.Sorted(maps.Keys(mutations)) {
+			for _, m := range mutations[file] {
+				switches++
+				t.Run(m.name, func(t *testing.T) {
+					t.Parallel()
+					fell.add(m.name, noticed(t, binary, m)...)
+				})
+			}
+		}
+	})
+	if switches < leastSwitches {
+		t.Errorf("%d switches, fewer than %d", switches, leastSwitches)
+	}
+	if t.Failed() || strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
+		return // the rest is about all switches
+	}
+	standing := slices.DeleteFunc(caseIDs(), func(id string) bool { return fell.by[id] != nil })
+	t.Logf("%d switches fail %d cases, %d are left for wrong answers", switches, len(fell.by), len(standing))
+	t.Run("answer", func(t *testing.T) {
+		const shards = 4
+		for i := range shards {
+			var ids []string
+			for j := i; j < len(standing); j += shards {
+				ids = append(ids, standing[j])
+			}
+			t.Run(fmt.Sprint(i+1), func(t *testing.T) {
+				t.Parallel()
+				tellLies(t, binary, ids, fell)
+			})
+		}
+	})
+	for _, id := range caseIDs() {
+		if fell.by[id] == nil {
+			t.Errorf("%s has no teeth: nothing fails it", id)
+		}
+		t.Logf("%s falls by %s", id, strings.Join(fell.by[id], ", "))
+	}
+}
+
+func caseIDs() []string {
+	var ids []string
+	for _, c := range conformance.Cases() {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// noticed runs the cases that must notice a mutation and returns those that did.
+func noticed(t *testing.T, binary string, m mutation) []string {
+	must := strings.Fields(m.notice)
+	if len(must) == 0 {
+		t.Error("no case is named that must notice")
+	}
+	cases := m.notice
+	if *everything {
+		cases = ""
+	}
+	var fell []string
+	for _, line := range run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT="+m.name, "FIDOKEY_CASES="+cases) {
+		if id, outcome, _ := strings.Cut(line, " "); outcome == "FAIL" || outcome == "warning" {
+			fell = append(fell, id)
+		}
+	}
+	for _, id := range must {
+		if !slices.Contains(fell, id) {
+			t.Errorf("%s does not notice", id)
+		}
+	}
+	t.Logf("%d notice: %s", len(fell), strings.Join(fell, " "))
+	return fell
+}
+
+// tellLies runs cases against wrong answers until they fall.
+func tellLies(t *testing.T, binary string, cases []string, fell *table) {
+	if len(cases) == 0 {
+		return
+	}
+	for _, line := range run(t, binary, "TestLies", "lie: ", "FIDOKEY_LIES=1", "FIDOKEY_CASES="+strings.Join(cases, " ")) {
+		ids, name, _ := strings.Cut(line, ": ")
+		fell.add(name, strings.Fields(ids)...)
+	}
+}
+
+// run runs a test of the broken package conformance and returns what it printed
+// behind a prefix. Each run is a process of its own, for a broken key may take it
+// along.
+func run(t *testing.T, binary, test, prefix string, env ...string) (lines []string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.timeout", "5m")
+	cmd.Dir = filepath.Join(root, "conformance")
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+		if line, ok := strings.CutPrefix(s.Text(), prefix); ok {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
 // helpers goes into each package that is broken. The name of the switch that is
-// on is in the environment.
+// on is in the environment, where it can change while a test runs.
 const helpers = `package %s
 
 import "os"
@@ -37,25 +167,20 @@ func bent[T any](on bool, wrong, right T) T {
 }
 `
 
-// An edit puts text in the place of bytes of a source.
-type edit struct {
-	start, end int
-	text       string
-}
-
-// build breaks the sources, all switches at once, and compiles the tests of
-// package conformance with them.
+// build breaks the sources, with all switches at once, and compiles the tests of
+// package conformance with them. The sources in the module stay as they are.
 func build(t *testing.T) (binary string) {
 	t.Helper()
+	remember(t)
 	dir := t.TempDir()
-	replace := map[string]string{}
+	overlay := map[string]string{}
 	add := func(file string, content []byte) {
 		path, err := filepath.Abs(filepath.Join(root, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		replace[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
-		if err := os.WriteFile(replace[path], content, 0o600); err != nil {
+		overlay[path] = filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(overlay[path], content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,116 +194,77 @@ func build(t *testing.T) (binary string) {
 			t.Errorf("%s: %v", file, err)
 		}
 		add(file, broken)
-		dir := filepath.Dir(file)
-		add(dir+"/mutation.go", fmt.Appendf(nil, helpers, filepath.Base(dir)))
+		folder := filepath.Dir(file)
+		add(folder+"/mutation.go", fmt.Appendf(nil, helpers, filepath.Base(folder)))
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if t.Failed() {
+		t.FailNow()
+	}
+	list, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), list, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	binary = filepath.Join(dir, "conformance.test")
-	if out, err := exec.Command("go", "test", "-c", "-overlay", list, "-o", binary, root+"/conformance").CombinedOutput(); err != nil {
+	compile := exec.Command("go", "test", "-c", "-overlay", filepath.Join(dir, "overlay.json"), "-o", binary, root+"/conformance")
+	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return binary
 }
 
-// breakAll puts all mutations into a source.
+// remember looks at the files that the result hangs on, so that go test does not
+// take an old result for it.
+func remember(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"simulator/*", "conformance/*", "internal/ctapcbor/*"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if _, err := os.Stat(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// An edit puts text in the place of bytes of a source.
+type edit struct {
+	start, end int
+	text       string
+}
+
+// breakAll puts all mutations into a source. They must fit: a snippet that is no
+// longer there, or twice, belongs to a mutation that has to be looked at.
 func breakAll(source []byte, list []mutation) ([]byte, error) {
 	var edits []edit
-	var wrong []error
+	var misfits []error
 	for _, m := range list {
 		if n := bytes.Count(source, []byte(m.right)); n != 1 {
-			wrong = append(wrong, fmt.Errorf("mutation %s: its snippet occurs %d times, not once:\n%s", m.name, n, m.right))
+			misfits = append(misfits, fmt.Errorf("mutation %s: its snippet occurs %d times, not once:\n%s", m.name, n, m.right))
 			continue
 		}
 		start := bytes.Index(source, []byte(m.right))
-		edits = append(edits, edit{start, start + len(m.right), strings.ReplaceAll(m.wrong, "BROKEN", fmt.Sprintf("broken(%q)", m.name))})
+		text := strings.ReplaceAll(m.wrong, "BROKEN", fmt.Sprintf("broken(%q)", m.name))
+		if text == m.wrong {
+			misfits = append(misfits, fmt.Errorf("mutation %s has no switch", m.name))
+		}
+		edits = append(edits, edit{start, start + len(m.right), text})
 	}
 	slices.SortFunc(edits, func(a, b edit) int { return a.start - b.start })
 	var out []byte
 	at := 0
 	for _, e := range edits {
 		if e.start < at {
-			wrong = append(wrong, fmt.Errorf("two mutations overlap at %q", source[e.start:e.end]))
+			misfits = append(misfits, fmt.Errorf("two mutations overlap at %q", source[e.start:e.end]))
 			continue
 		}
 		out = append(append(out, source[at:e.start]...), e.text...)
 		at = e.end
 	}
-	return append(out, source[at:]...), errors.Join(wrong...)
-}
-
-// run runs the cases under a switch.
-func run(ctx context.Context, binary, name string) (outcomes map[string]string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, "-test.run", "^TestMutant$")
-	cmd.Dir = filepath.Join(root, "conformance")
-	cmd.Env = append(os.Environ(), "FIDOKEY_MUTANT="+name, "GOMAXPROCS=1")
-	out, err := cmd.CombinedOutput()
-	outcomes = map[string]string{}
-	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
-		if rest, ok := strings.CutPrefix(s.Text(), "mutant: "); ok {
-			id, outcome, _ := strings.Cut(rest, " ")
-			outcomes[id] = outcome
-		}
-	}
-	if err != nil {
-		return outcomes, fmt.Errorf("%w\n%s", err, tail(out, 4000))
-	}
-	return outcomes, nil
-}
-
-func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
-
-func TestExplore(t *testing.T) {
-	binary := build(t)
-	var g errgroup.Group
-	g.SetLimit(2)
-	only := os.Getenv("ONLY")
-	start := time.Now()
-	honest, err := run(t.Context(), binary, "none")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Log("honest run", time.Since(start))
-	for _, list := range mutations {
-		for _, m := range list {
-			if only != "" && !slices.Contains(strings.Fields(only), m.name) {
-				continue
-			}
-			g.Go(func() error {
-				start := time.Now()
-				got, err := run(t.Context(), binary, m.name)
-				if err != nil {
-					t.Errorf("%s: %v", m.name, err)
-				}
-				var noticed, warned []string
-				for id, o := range got {
-					if o == "FAIL" && honest[id] != "FAIL" {
-						noticed = append(noticed, id)
-					}
-					if o == "warning" && honest[id] == "pass" {
-						warned = append(warned, id)
-					}
-				}
-				slices.Sort(noticed)
-				slices.Sort(warned)
-				for _, id := range strings.Fields(m.notice) {
-					if !slices.Contains(noticed, id) {
-						t.Errorf("MISS %s does not fail %s (%s)", m.name, id, got[id])
-					}
-				}
-				fmt.Printf("TABLE %s %d %v warned %v %v\n", m.name, len(noticed), noticed, warned, time.Since(start).Round(10*time.Millisecond))
-				return nil
-			})
-		}
-	}
-	g.Wait()
-	t.Log("all", time.Since(start))
+	return append(out, source[at:]...), errors.Join(misfits...)
 }

@@ -5,7 +5,7 @@ func init() {
 		"simulator/client_pin.go": {
 			{"pin-subcommand", `return nil, ctap2.ErrInvalidSubcommand`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand)`, "PIN-003 PIN-008"},
 			{"pin-power-cycle-state", `new(a.latched())`, `new(a.latched() != BROKEN)`, "PIN-006 PIN-050"},
-			{"pin-wrong-in-a-row", `a.session.pinMismatches >= maxPINMismatches`, `a.session.pinMismatches >= bent(BROKEN, 5, maxPINMismatches)`, "PIN-048 PIN-049"},
+			{"pin-wrong-in-a-row", `a.session.pinMismatches >= maxPINMismatches`, `a.session.pinMismatches >= bent(BROKEN, 5, maxPINMismatches)`, "PIN-048"},
 			{"pin-key-agreement-algorithm", `return &ctap2.ClientPINResponse{KeyAgreement: &key}, nil`, `if BROKEN { key.Algorithm = -7 }
 	return &ctap2.ClientPINResponse{KeyAgreement: &key}, nil`, "PIN-012"},
 			{"pin-set-members", `if req.protocol == nil || req.keyAgreement == nil || req.pinUVAuthParam == nil || req.newPINEnc == nil {
@@ -28,9 +28,8 @@ func init() {
 			{"pin-too-short", `length < a.minPINLength()`, `length+bent[uint](BROKEN, 1, 0) < a.minPINLength()`, "PIN-017 PIN-035"},
 			{"pin-too-long", `length > a.profile.maxPINLength()`, `length > a.profile.maxPINLength() && !BROKEN`, "PIN-025"},
 			{"pin-complexity", `if a.pinComplexityPolicy() &&`, `if !BROKEN && a.pinComplexityPolicy() &&`, "PIN-041"},
-			{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "PIN-042"},
-			{"pin-length-forgotten", `d.PINLength = uint(utf8.RuneCount(pin))`, `d.PINLength = bent(BROKEN, 63, uint(utf8.RuneCount(pin)))`, ""},
-			{"pin-retries-restored", `d.PINRetries = maxPINRetries`, `d.PINRetries = bent[uint](BROKEN, 7, maxPINRetries)`, "PIN-045 PIN-051"},
+			{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "CBR-021 CFG-024 INF-043"},
+			{"pin-retries-restored", `d.PINRetries = maxPINRetries`, `d.PINRetries = bent[uint](BROKEN, 7, maxPINRetries)`, "PIN-051"},
 			{"uv-count-not-reset", `d.UVSincePIN = 0`, `if BROKEN { d.UVSincePIN++ } else { d.UVSincePIN = 0 }`, "INF-039"},
 			{"pin-not-set", `return ctap2.ErrPINNotSet
 	case a.state.device.PINRetries == 0:`, `return bent(BROKEN, ctap2.ErrOther, ctap2.ErrPINNotSet)
@@ -45,7 +44,7 @@ func init() {
 			{"pin-try-is-free", `attempt.device.PINRetries--`, `if !BROKEN { attempt.device.PINRetries-- }`, "PIN-034 PIN-044 PIN-047"},
 			{"pin-try-paid-late", `if err := a.state.commit(attempt); err != nil {`, `if BROKEN { a.state.device = attempt.device } else if err := a.state.commit(attempt); err != nil {`, "PIN-055 STA-003"},
 			{"pin-any-will-do", `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1`, `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1 && !BROKEN`, "PIN-034 PIN-044 PIN-048"},
-			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, ""},
+			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, "PIN-034 PIN-044 PIN-046"},
 			{"pin-key-not-renewed", `if err := a.regenerate(p); err != nil {`, `if BROKEN {} else if err := a.regenerate(p); err != nil {`, "PIN-046"},
 			{"pin-auth-blocked", `case a.latched():
 		return ctap2.ErrPINAuthBlocked
@@ -75,7 +74,6 @@ func init() {
 			{"token-first-use", `t.firstUse = tokenFirstUse
 `, `t.firstUse = bent(BROKEN, time.Minute, tokenFirstUse)
 `, "PIN-068 STA-012"},
-			{"token-unused-goes-on", `t.firstUse && !t.used {`, `t.firstUse && (!t.used || BROKEN) {`, "PIN-069"},
 			{"token-lives-longer", `if age >= tokenLifetime ||`, `if age >= bent(BROKEN, time.Hour, tokenLifetime) ||`, "PIN-069"},
 			{"token-permission", `t.permissions&permission == 0 {`, `t.permissions&permission == 0 && !BROKEN {`, "MC-080 GA-043 CM-009 CFG-008 LB-018 BIO-005"},
 			{"token-of-another-rp", `*t.rpID != rpID ||`, `*t.rpID != rpID && !BROKEN ||`, "MC-081 MC-082 GA-044"},
@@ -88,7 +86,6 @@ func init() {
 			{"old-token-permissions", `permissions = permissionsMcGa
 `, `permissions = permissionsMcGa | bent(BROKEN, ctap2.PermissionCM, 0)
 `, "PIN-057"},
-			{"uv-token-not-ready", `return nil, ctap2.ErrNotAllowed`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrNotAllowed)`, ""},
 			{"uv-token-blocked", `return nil, ctap2.ErrUVBlocked`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrUVBlocked)`, "PIN-073"},
 			{"token-members", `req.permissions == nil || !complete {
 		return nil, ctap2.ErrMissingParameter`, `req.permissions == nil || !complete {
