@@ -240,6 +240,10 @@ var pinCases = cases{
 		p.want(p.wrong(), ePINInvalid)
 		p.judge(p.enterPIN(p.pin))
 		p.check(p.retries() == most, "%d retries of %d", p.retries(), most)
+		for range 2 { // the first one is not one of three in a row any more
+			p.want(p.wrong(), ePINInvalid)
+		}
+		p.recoverPIN()
 	},
 	"PIN-046": func(p *probe) {
 		a := p.agree()

@@ -61,6 +61,7 @@ func (p *probe) silent(limit time.Duration) {
 // pingCase is a PING of some bytes, which fill one report and a number of others.
 func pingCase(n int, full bool) func(*probe) {
 	return func(p *probe) {
+		n := n
 		if full {
 			n += p.wire.out - 7 // 57 for the usual size of a report
 		}

@@ -473,6 +473,17 @@ func lies() []lie {
 	for i := range all[before:] {
 		all[before+i].about = "HID CBR-020 STA-011"
 	}
+	for _, s := range subjects {
+		before := len(all)
+		add(s.name+": OK for errors", about(s.command, s.sub, when(false, status(0))))
+		add(s.name+": OK and an empty map for errors", about(s.command, s.sub, when(false, func([]byte) []byte { return []byte{0, 0xa0} })))
+		add(s.name+": another error", about(s.command, s.sub, when(false, status(0x7f))))
+		add(s.name+": a byte too many", about(s.command, s.sub, when(true, extra)))
+		add(s.name+": an error", about(s.command, s.sub, when(true, status(0x7f))))
+		for i := range all[before:] {
+			all[before+i].about = s.about
+		}
+	}
 	before = len(all)
 	for ins, name := range map[byte]string{0x01: "REGISTER", 0x02: "AUTHENTICATE", 0x03: "VERSION", 0xc0: "GET RESPONSE", 0x10: "message", 0x11: "poll", 0x12: "control"} {
 		all = append(all,
@@ -492,17 +503,6 @@ func lies() []lie {
 	}
 	for i := range all[before:] {
 		all[before+i].about = "U2F NFC"
-	}
-	for _, s := range subjects {
-		before := len(all)
-		add(s.name+": OK for errors", about(s.command, s.sub, when(false, status(0))))
-		add(s.name+": OK and an empty map for errors", about(s.command, s.sub, when(false, func([]byte) []byte { return []byte{0, 0xa0} })))
-		add(s.name+": another error", about(s.command, s.sub, when(false, status(0x7f))))
-		add(s.name+": a byte too many", about(s.command, s.sub, when(true, extra)))
-		add(s.name+": an error", about(s.command, s.sub, when(true, status(0x7f))))
-		for i := range all[before:] {
-			all[before+i].about = s.about
-		}
 	}
 	add("unknown commands: OK", func(_, answer []byte) []byte {
 		if answer[0] == 1 {

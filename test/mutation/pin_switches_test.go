@@ -44,7 +44,7 @@ func init() {
 			{"pin-try-is-free", `attempt.device.PINRetries--`, `if !BROKEN { attempt.device.PINRetries-- }`, "PIN-034 PIN-044 PIN-047"},
 			{"pin-try-paid-late", `if err := a.state.commit(attempt); err != nil {`, `if BROKEN { a.state.device = attempt.device } else if err := a.state.commit(attempt); err != nil {`, "PIN-055 STA-003"},
 			{"pin-any-will-do", `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1`, `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1 && !BROKEN`, "PIN-034 PIN-044 PIN-048"},
-			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, "PIN-034 PIN-044 PIN-046"},
+			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, "PIN-045"},
 			{"pin-key-not-renewed", `if err := a.regenerate(p); err != nil {`, `if BROKEN {} else if err := a.regenerate(p); err != nil {`, "PIN-046"},
 			{"pin-auth-blocked", `case a.latched():
 		return ctap2.ErrPINAuthBlocked

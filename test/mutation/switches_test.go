@@ -98,7 +98,7 @@ var mutations = map[string][]mutation{
 		{"nfc-end-ignored", `c.selected = false`, `c.selected = BROKEN`, "NFC-025"},
 	},
 	"simulator/power.go": {
-		{"field-forgets-nothing", `a.cycled = &now`, `if !BROKEN { a.cycled = &now }`, "NFC-027 NFC-028"},
+		{"field-forgets-nothing", `a.cycled = &now`, `if !BROKEN { a.cycled = &now }`, "NFC-028"},
 	},
 	"simulator/apdu.go": {
 		{"apdu-length-disagrees", `if len(body) < size {`, `if BROKEN { size = min(size, len(body)) }
