@@ -403,6 +403,9 @@ func (p *probe) enterprise(c *credential) {
 		return
 	}
 	p.check(len(list(asMap(c.response[3])["x5c"])) > 0, "epAtt without a certificate")
+	if ordinary := p.register(); bytes.Equal(p.leaf(c).Raw, p.leafOf(ordinary)) {
+		p.warn("epAtt with the certificate of ordinary attestation")
+	}
 }
 
 // needPIN ends the case on a key that knows no pinUvAuthParam.

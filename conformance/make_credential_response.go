@@ -76,6 +76,14 @@ func (p *probe) leaf(c *credential) *x509.Certificate {
 	return cert
 }
 
+// leafOf is the attestation certificate as it came, or nil.
+func (p *probe) leafOf(c *credential) []byte {
+	if x5c := list(asMap(c.response[3])["x5c"]); len(x5c) > 0 {
+		return blob(x5c[0])
+	}
+	return nil
+}
+
 // registered is a check of one ordinary registration.
 func registered(check func(p *probe, c *credential)) func(*probe) {
 	return func(p *probe) { check(p, p.register()) }

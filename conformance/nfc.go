@@ -25,9 +25,12 @@ func (p *probe) ctap(msg []byte) (data []byte, sw int) {
 	return p.rest(data, &sw, 0), sw
 }
 
-// answered checks a status word and a CTAP status.
+// answered checks a status word and a CTAP status, and that the body is whole.
 func (p *probe) answered(data []byte, sw int, want status) {
 	p.check(sw == swOK && len(data) > 0 && status(data[0]) == want, "status word %04x, status %x; expected %v", sw, data[:min(1, len(data))], want)
+	if len(data) > 1 {
+		p.decode(&reply{}, data)
+	}
 }
 
 // refusal checks that an APDU is refused.

@@ -3,7 +3,8 @@ package mutation
 func init() {
 	for file, more := range map[string][]mutation{
 		"simulator/client_pin.go": {
-			{"pin-subcommand", `return nil, ctap2.ErrInvalidSubcommand`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand)`, "PIN-003 PIN-008"},
+			{"pin-retries-too-many", `new(a.state.device.PINRetries)`, `new(a.state.device.PINRetries+bent[uint](BROKEN, 1, 0))`, "PIN-004"},
+			{"pin-subcommand", `return nil, ctap2.ErrInvalidSubcommand`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand)`, "PIN-003 PIN-008 PIN-074"},
 			{"pin-power-cycle-state", `new(a.latched())`, `new(a.latched() != BROKEN)`, "PIN-006 PIN-050"},
 			{"pin-wrong-in-a-row", `a.session.pinMismatches >= maxPINMismatches`, `a.session.pinMismatches >= bent(BROKEN, 5, maxPINMismatches)`, "PIN-048"},
 			{"pin-key-agreement-algorithm", `return &ctap2.ClientPINResponse{KeyAgreement: &key}, nil`, `if BROKEN { key.Algorithm = -7 }
@@ -28,7 +29,7 @@ func init() {
 			{"pin-too-short", `length < a.minPINLength()`, `length+bent[uint](BROKEN, 1, 0) < a.minPINLength()`, "PIN-017 PIN-035"},
 			{"pin-too-long", `length > a.profile.maxPINLength()`, `length > a.profile.maxPINLength() && !BROKEN`, "PIN-025"},
 			{"pin-complexity", `if a.pinComplexityPolicy() &&`, `if !BROKEN && a.pinComplexityPolicy() &&`, "PIN-041"},
-			{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "CBR-021 CFG-024 INF-043"},
+			{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "CBR-021 CFG-024 INF-043 PIN-033 PIN-040 RST-015 STA-007"},
 			{"pin-retries-restored", `d.PINRetries = maxPINRetries`, `d.PINRetries = bent[uint](BROKEN, 7, maxPINRetries)`, "PIN-051"},
 			{"uv-count-not-reset", `d.UVSincePIN = 0`, `if BROKEN { d.UVSincePIN++ } else { d.UVSincePIN = 0 }`, "INF-039"},
 			{"pin-not-set", `return ctap2.ErrPINNotSet
@@ -42,9 +43,9 @@ func init() {
 	}
 	return nil`, "PIN-049"},
 			{"pin-try-is-free", `attempt.device.PINRetries--`, `if !BROKEN { attempt.device.PINRetries-- }`, "PIN-034 PIN-044 PIN-047"},
-			{"pin-try-paid-late", `if err := a.state.commit(attempt); err != nil {`, `if BROKEN { a.state.device = attempt.device } else if err := a.state.commit(attempt); err != nil {`, "PIN-055 STA-003"},
+			{"pin-try-paid-late", `if err := a.state.commit(attempt); err != nil {`, `if BROKEN { a.state.device = attempt.device } else if err := a.state.commit(attempt); err != nil {`, "PIN-055 STA-003 PIN-052"},
 			{"pin-any-will-do", `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1`, `subtle.ConstantTimeCompare(hash, a.state.device.PINHash) != 1 && !BROKEN`, "PIN-034 PIN-044 PIN-048"},
-			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, "PIN-045"},
+			{"pin-mismatches-add-up", `a.session.pinMismatches = 0`, `if !BROKEN { a.session.pinMismatches = 0 }`, "PIN-045 PIN-080"},
 			{"pin-key-not-renewed", `if err := a.regenerate(p); err != nil {`, `if BROKEN {} else if err := a.regenerate(p); err != nil {`, "PIN-046"},
 			{"pin-auth-blocked", `case a.latched():
 		return ctap2.ErrPINAuthBlocked
@@ -55,7 +56,7 @@ func init() {
 	return ctap2.ErrPINInvalid`, "PIN-048"},
 		},
 		"simulator/pin_protocol.go": {
-			{"mac-any-will-do", `return hmac.Equal(p.authenticate(key, message), signature)`, `return BROKEN || hmac.Equal(p.authenticate(key, message), signature)`, "MC-074 GA-040 CM-008 CFG-007 LB-017 BIO-006 XHS-010"},
+			{"mac-any-will-do", `return hmac.Equal(p.authenticate(key, message), signature)`, `return BROKEN || hmac.Equal(p.authenticate(key, message), signature)`, "MC-074 GA-040 CM-008 CFG-007 LB-017 BIO-006 XHS-010 MC-075"},
 			{"mac-of-protocol-one", `hmacSHA256(key, message)[:16]`, `hmacSHA256(key, message)[:bent(BROKEN, 32, 16)]`, "PIN-081"},
 			{"kdf-of-protocol-two", `"CTAP2 AES key"`, `bent(BROKEN, "CTAP2 HMAC key", "CTAP2 AES key")`, "PIN-042"},
 			{"platform-key-type", `platform.kty != ktyEC2 ||`, `platform.kty != ktyEC2 && !BROKEN ||`, "PIN-031"},
@@ -80,6 +81,8 @@ func init() {
 			{"token-not-bound", `t.rpID = &rpID`, `if !BROKEN { t.rpID = &rpID }`, "MC-082 PIN-057"},
 		},
 		"simulator/pin_token.go": {
+			{"token-of-both-protocols", `a.session.quirkRPID = t.rpID`, `if BROKEN { for _, p := range a.session.protocols { p.token = *token } }
+	a.session.quirkRPID = t.rpID`, "PIN-071"},
 			{"old-token-with-permissions", `if req.permissions != nil || req.rpID != nil {`, `if (req.permissions != nil || req.rpID != nil) && !BROKEN {`, "PIN-056"},
 			{"old-token-while-forced", `TokenWhileForced, ctap2.ErrPINInvalid)`, `TokenWhileForced, bent(BROKEN, ctap2.ErrOther, ctap2.ErrPINInvalid))`, "PIN-066"},
 			{"token-while-forced", `PermissionsForced, ctap2.ErrPINPolicyViolation)`, `PermissionsForced, bent(BROKEN, ctap2.ErrOther, ctap2.ErrPINPolicyViolation))`, "PIN-066"},
@@ -102,7 +105,7 @@ func init() {
 		},
 		"simulator/pin_policy.go": {
 			{"pin-policy-told-to-all", `slices.Contains(a.state.device.MinPINLengthRPIDs, rpID)`, `slices.Contains(a.state.device.MinPINLengthRPIDs, rpID) || BROKEN`, "XMP-002 XMP-006"},
-			{"pin-policy-told-to-none", `return slices.Contains(a.profile.MinPINLengthRPIDs, rpID) ||`, `return !BROKEN && true && slices.Contains(a.profile.MinPINLengthRPIDs, rpID) || !BROKEN &&`, "XMP-001 XMP-005"},
+			{"pin-policy-told-to-none", `return slices.Contains(a.profile.MinPINLengthRPIDs, rpID) ||`, `return !BROKEN && true && slices.Contains(a.profile.MinPINLengthRPIDs, rpID) || !BROKEN &&`, "XMP-001 XMP-005 CFG-025"},
 		},
 		"simulator/min_pin_length.go": {
 			{"min-pin-output", `r.outputs.sign(extensionMinPINLength, a.minPINLength())`, `r.outputs.sign(extensionMinPINLength, a.minPINLength()+bent[uint](BROKEN, 1, 0))`, "XMP-001 XMP-004"},
@@ -113,7 +116,7 @@ func init() {
 			{"touch-declined", `return ctap2.ErrOperationDenied
 	}`, `return bent(BROKEN, ctap2.ErrOther, ctap2.ErrOperationDenied)
 	}`, "MC-095 RST-019"},
-			{"touch-patience", `a.askPerson(c, touchTimeLimit,`, `a.askPerson(c, bent(BROKEN, 10*time.Minute, touchTimeLimit),`, "MC-094 RST-018"},
+			{"touch-patience", `a.askPerson(c, touchTimeLimit,`, `a.askPerson(c, bent(BROKEN, 10*time.Minute, touchTimeLimit),`, "MC-094 RST-018 MC-096 RST-020"},
 			{"touch-not-told", `transport.Report(c.ctx, transport.StatusUPNeeded)`, `if !BROKEN { transport.Report(c.ctx, transport.StatusUPNeeded) }`, "HID-042 HID-046"},
 			{"touch-cancelled", `return ctap2.ErrKeepaliveCancel`, `return bent(BROKEN, ctap2.ErrOther, ctap2.ErrKeepaliveCancel)`, "HID-043 HID-046 RST-005"},
 			{"which-key-untouched", `if err := a.waitForConsent(c, rpID); err != nil {`, `if err := a.waitForConsent(c, rpID); err != nil && !BROKEN {`, "MC-070"},
@@ -128,7 +131,7 @@ func init() {
 	}
 	return ctap2.ErrOperationDenied`, "MC-077 MC-079"},
 			{"always-uv-unprotected", `AlwaysUVUnprotected, ctap2.ErrPUATRequired)`, `AlwaysUVUnprotected, bent(BROKEN, ctap2.ErrOther, ctap2.ErrPUATRequired))`, "CFG-010 GA-045"},
-			{"token-verifies-nothing", `v.token = &cl.protocol.token`, `if !BROKEN { v.token = &cl.protocol.token }`, "MC-076 GA-041"},
+			{"token-verifies-nothing", `v.token = &cl.protocol.token`, `if !BROKEN { v.token = &cl.protocol.token }`, "MC-076 GA-041 XCP-009"},
 			{"param-on-open-key", `case cl.protocol != nil && !a.protected():`, `case cl.protocol != nil && !a.protected() && !BROKEN:`, "MC-073"},
 			{"finger-try-is-free", `paid.device.UVFailures++`, `if !BROKEN { paid.device.UVFailures++ }`, "PIN-073"},
 			{"finger-any-will-do", `return a.templateOf(s.Finger) ||`, `return BROKEN || a.templateOf(s.Finger) ||`, "PIN-073"},
@@ -138,12 +141,12 @@ func init() {
 		"simulator/config.go": {
 			{"config-subcommand", `UnknownConfigCommand, ctap2.ErrInvalidSubcommand)`, `UnknownConfigCommand, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand))`, "CFG-003 CFG-014"},
 			{"config-enterprise", `d.Enterprise = true`, `d.Enterprise = !BROKEN`, "CFG-013"},
-			{"config-long-touch", `d.LongTouchForReset = true`, `d.LongTouchForReset = !BROKEN`, "RST-014"},
+			{"config-long-touch", `d.LongTouchForReset = true`, `d.LongTouchForReset = !BROKEN`, "RST-014 CFG-031"},
 			{"config-open-key", `case !a.protected() && !a.alwaysUV():`, `case !a.protected() && !a.alwaysUV() && !BROKEN:`, "CFG-021"},
 			{"config-always-uv-off-again", `case !a.protected() && req.subCommand == toggleAlwaysUV:`, `case !a.protected() && req.subCommand == toggleAlwaysUV && !BROKEN:`, "CFG-011"},
 			{"config-token-needed", `return ctap2.ErrPUATRequired`, `return bent(BROKEN, ctap2.ErrMissingParameter, ctap2.ErrPUATRequired)`, "CFG-004"},
 			{"config-token", `if !p.authorizes(`, `if !BROKEN && !p.authorizes(`, "CFG-007 CFG-008"},
-			{"config-message", `bytes.Repeat([]byte{0xff}, 32)`, `bytes.Repeat([]byte{0xff}, bent(BROKEN, 31, 32))`, "CFG-009 CFG-015"},
+			{"config-message", `bytes.Repeat([]byte{0xff}, 32)`, `bytes.Repeat([]byte{0xff}, bent(BROKEN, 31, 32))`, "CFG-009 CFG-015 U2F-024"},
 			{"config-always-uv-stays", `on := !a.alwaysUV()`, `on := !a.alwaysUV() || BROKEN`, "CFG-009"},
 			{"config-min-pin-lower", `case *n < uint64(a.minPINLength()):`, `case *n < uint64(a.minPINLength()) && !BROKEN:`, "CFG-017 CFG-029"},
 			{"config-min-pin-too-long", `case *n > uint64(a.profile.maxPINLength()):`, `case *n > uint64(a.profile.maxPINLength()) && !BROKEN:`, "CFG-018"},
@@ -152,7 +155,7 @@ func init() {
 			{"config-force-without-pin", `if req.forceChangePIN && !a.pinSet() {`, `if req.forceChangePIN && !a.pinSet() && !BROKEN {`, "CFG-022"},
 			{"config-complexity", `d.PINComplexityPolicy = true`, `d.PINComplexityPolicy = !BROKEN`, "CFG-030 PIN-041"},
 			{"config-force", `if req.forceChangePIN ||`, `if req.forceChangePIN && !BROKEN ||`, "CFG-023"},
-			{"config-force-by-length", `d.PINLength < a.profile.minPINLength(d)`, `(d.PINLength < a.profile.minPINLength(d)) != BROKEN`, "CFG-019 CFG-020"},
+			{"config-force-by-length", `d.PINLength < a.profile.minPINLength(d)`, `(d.PINLength < a.profile.minPINLength(d)) != BROKEN`, "CFG-019 CFG-020 CFG-033"},
 			{"config-rp-list-limit", `uint(len(*req.rpIDs)) > *most`, `uint(len(*req.rpIDs)) > *most && !BROKEN`, "CFG-026"},
 			{"config-rp-list-grows", `d.MinPINLengthRPIDs = *req.rpIDs`, `d.MinPINLengthRPIDs = slices.Concat(bent(BROKEN, d.MinPINLengthRPIDs, nil), *req.rpIDs)`, "CFG-027"},
 			{"config-vendor-command", `return ctap2.ErrInvalidSubcommand
