@@ -26,37 +26,6 @@ func TestMutant(t *testing.T) {
 		func() { os.Unsetenv("FIDOKEY_MUTATION") }, func(r *conformance.Result) { fmt.Printf("mutant: %s %s\n", r.ID(), r.Outcome) })
 }
 
-// TestLies is the other half: it prints by which wrong answer each of the cases of
-// FIDOKEY_CASES falls, the first that there is.
-func TestLies(t *testing.T) {
-	standing := strings.Fields(os.Getenv("FIDOKEY_CASES"))
-	if len(standing) == 0 || os.Getenv("FIDOKEY_LIES") == "" {
-		t.Skip("for test/mutation")
-	}
-	teller := &liar{}
-	for _, l := range lies() {
-		var ids, fell []string
-		for _, id := range standing {
-			about := strings.Fields(l.about)
-			if len(about) == 0 || slices.ContainsFunc(about, func(prefix string) bool { return strings.HasPrefix(id, prefix) }) {
-				ids = append(ids, id)
-			}
-		}
-		if len(ids) == 0 {
-			continue
-		}
-		playCases(t, ids, teller, func() { teller.told = &l }, func() { teller.told = nil }, func(r *conformance.Result) {
-			if r.Outcome >= conformance.Warning {
-				fell = append(fell, r.ID())
-			}
-		})
-		standing = slices.DeleteFunc(standing, func(id string) bool { return slices.Contains(fell, id) })
-		if len(fell) > 0 {
-			fmt.Printf("lie: %s: %s\n", strings.Join(fell, " "), l.name)
-		}
-	}
-}
-
 // playCases runs cases, all if there are none, on the keys that they are for.
 // begin and end are called around the part of each that is the case's own.
 func playCases(t *testing.T, ids []string, teller *liar, begin, end func(), report func(*conformance.Result)) {

@@ -45,8 +45,13 @@ var xmpCases = cases{
 	"XMP-003": func(p *probe) {
 		for name, input := range map[string]any{"false": false, "number": 4} {
 			p.each(name, func(p *probe) {
-				r := p.call(cmdMakeCredential, p.mc(extension("minPinLength", input)))
+				params := p.mc(extension("minPinLength", input))
+				r := p.call(cmdMakeCredential, params)
 				p.want(r, eInvalidOption, eUnexpectedType, success)
+				if r.status == success {
+					c := p.created(params, r)
+					p.check(c.data.extensions["minPinLength"] == nil, "output %v", c.data.extensions)
+				}
 				p.note("observed: %v", r.status)
 			})
 		}

@@ -24,6 +24,18 @@ var everything = flag.Bool("everything", false, "run all cases under each switch
 // root is the folder of the module.
 const root = "../.."
 
+// mutations are all, by the source file that they break; no file is in two of
+// these.
+var mutations = merged(coreMutations, pinMutations, featureMutations)
+
+func merged(parts ...map[string][]mutation) map[string][]mutation {
+	all := map[string][]mutation{}
+	for _, part := range parts {
+		maps.Copy(all, part)
+	}
+	return all
+}
+
 // leastSwitches is how many there must be.
 const leastSwitches = 150
 
@@ -41,12 +53,14 @@ func (t *table) add(by string, cases ...string) {
 	}
 }
 
-// TestTeeth proves that no switch goes unnoticed and that each case is failed by
-// at least one of them or by a wrong answer. With -v it prints which.
+// TestTeeth proves that no switch goes unnoticed, and that each case is failed by
+// at least one of them or by one of the wrong answers of package conformance. With
+// -v it prints which.
 func TestTeeth(t *testing.T) {
 	binary := build(t)
 	fell := &table{by: map[string][]string{}}
 	switches := 0
+	t.Run("none", func(t *testing.T) { honest(t, binary) })
 	t.Run("switch", func(t *testing.T) {
 		for _, file := range slices.Sorted(maps.Keys(mutations)) {
 			for _, m := range mutations[file] {
@@ -62,37 +76,33 @@ func TestTeeth(t *testing.T) {
 		t.Errorf("%d switches, fewer than %d", switches, leastSwitches)
 	}
 	if t.Failed() || strings.Contains(flag.Lookup("test.run").Value.String(), "/") {
-		return // the rest is about all switches
+		return // the rest is about all of them
 	}
-	standing := slices.DeleteFunc(caseIDs(), func(id string) bool { return fell.by[id] != nil })
-	t.Logf("%d switches fail %d cases, %d are left for wrong answers", switches, len(fell.by), len(standing))
-	t.Run("answer", func(t *testing.T) {
-		const shards = 4
-		for i := range shards {
-			var ids []string
-			for j := i; j < len(standing); j += shards {
-				ids = append(ids, standing[j])
-			}
-			t.Run(fmt.Sprint(i+1), func(t *testing.T) {
-				t.Parallel()
-				tellLies(t, binary, ids, fell)
-			})
+	bySwitch := len(fell.by)
+	for _, line := range run(t, binary, "TestLies", "lie: ") {
+		cases, name, _ := strings.Cut(line, ": ")
+		fell.add(name, strings.Fields(cases)...)
+	}
+	t.Logf("%d switches fail %d cases, and wrong answers %d more", switches, bySwitch, len(fell.by)-bySwitch)
+	for _, c := range conformance.Cases() {
+		if fell.by[c.ID] == nil {
+			t.Errorf("%s has no teeth: nothing fails it", c.ID)
 		}
-	})
-	for _, id := range caseIDs() {
-		if fell.by[id] == nil {
-			t.Errorf("%s has no teeth: nothing fails it", id)
-		}
-		t.Logf("%s falls by %s", id, strings.Join(fell.by[id], ", "))
+		t.Logf("%s falls by %s", c.ID, strings.Join(fell.by[c.ID], "; "))
 	}
 }
 
-func caseIDs() []string {
-	var ids []string
-	for _, c := range conformance.Cases() {
-		ids = append(ids, c.ID)
+// honest checks that every case passes while no switch is on.
+func honest(t *testing.T, binary string) {
+	lines := run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT=none")
+	if len(lines) != len(conformance.Cases()) {
+		t.Errorf("%d cases ran, not %d", len(lines), len(conformance.Cases()))
 	}
-	return ids
+	for _, line := range lines {
+		if !strings.HasSuffix(line, " pass") {
+			t.Error(line)
+		}
+	}
 }
 
 // noticed runs the cases that must notice a mutation and returns those that did.
@@ -120,23 +130,12 @@ func noticed(t *testing.T, binary string, m mutation) []string {
 	return fell
 }
 
-// tellLies runs cases against wrong answers until they fall.
-func tellLies(t *testing.T, binary string, cases []string, fell *table) {
-	if len(cases) == 0 {
-		return
-	}
-	for _, line := range run(t, binary, "TestLies", "lie: ", "FIDOKEY_LIES=1", "FIDOKEY_CASES="+strings.Join(cases, " ")) {
-		ids, name, _ := strings.Cut(line, ": ")
-		fell.add(name, strings.Fields(ids)...)
-	}
-}
-
 // run runs a test of the broken package conformance and returns what it printed
 // behind a prefix. Each run is a process of its own, for a broken key may take it
 // along.
 func run(t *testing.T, binary, test, prefix string, env ...string) (lines []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.timeout", "5m")
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.v", "-test.timeout", "5m")
 	cmd.Dir = filepath.Join(root, "conformance")
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
@@ -196,6 +195,15 @@ func build(t *testing.T) (binary string) {
 		add(file, broken)
 		folder := filepath.Dir(file)
 		add(folder+"/mutation.go", fmt.Appendf(nil, helpers, filepath.Base(folder)))
+	}
+	names := map[string]bool{}
+	for _, list := range mutations {
+		for _, m := range list {
+			if names[m.name] {
+				t.Errorf("two mutations are called %s", m.name)
+			}
+			names[m.name] = true
+		}
 	}
 	if t.Failed() {
 		t.FailNow()

@@ -10,8 +10,8 @@ type mutation struct {
 	notice string // cases that must fail
 }
 
-// mutations are by the source file that they break.
-var mutations = map[string][]mutation{
+// coreMutations are by the source file that they break.
+var coreMutations = map[string][]mutation{
 	"simulator/hid.go": {
 		{"hid-full-report-cut", `case hidPing:`, `case hidPing:
 		if BROKEN && len(msg) == hidFirstData { msg = msg[1:] }`, "HID-014"},
