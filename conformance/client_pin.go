@@ -78,6 +78,14 @@ func (p *probe) deadToken(t token, c *credential) {
 	p.want(p.call(cmdGetAssertion, t.ga(c.ga(set(false, 5, "up")))), ePINAuthInvalid)
 }
 
+// usageWindow is how long a token lives that is not used.
+func (p *probe) usageWindow() time.Duration {
+	if p.wire == nil { // over NFC
+		return 19800 * time.Millisecond
+	}
+	return 30 * time.Second
+}
+
 // forceChange forces a PIN change.
 func (p *probe) forceChange() {
 	p.need(p.option("setMinPINLength") == true, "the key cannot force a PIN change")
@@ -364,7 +372,7 @@ var pinCases = cases{
 	"PIN-068": func(p *probe) {
 		c := p.register()
 		t := p.token(permGA, c.rp)
-		p.wait(31 * time.Second)
+		p.wait(p.usageWindow() + time.Second)
 		p.deadToken(t, c)
 	},
 	"PIN-069": func(p *probe) {

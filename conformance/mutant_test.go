@@ -15,7 +15,8 @@ import (
 
 // TestMutant is what package test/mutation runs: the cases of FIDOKEY_CASES, or
 // all, against a simulator that is broken in one place, the switch of
-// FIDOKEY_MUTANT. It prints how each ends. The key is broken only while a case is
+// FIDOKEY_MUTANT, with a reader as the only door if FIDOKEY_DOOR is "nfc". It
+// prints how each ends. The key is broken only while a case is
 // at work, so that none falls because it could not be prepared.
 func TestMutant(t *testing.T) {
 	name := os.Getenv("FIDOKEY_MUTANT")
@@ -41,6 +42,9 @@ func playCases(t *testing.T, ids []string, teller *liar, begin, end func(), repo
 				teller.tell(bench)
 			}
 			bench.Endurance = 5
+			if os.Getenv("FIDOKEY_DOOR") == "nfc" {
+				bench.Port = nil
+			}
 			conformance.Run(t.Context(), bench, conformance.Selection{
 				Match: func(c *conformance.Case) bool {
 					return (len(ids) == 0 || slices.Contains(ids, c.ID)) && slices.Contains(notOfTheFull, c.ID) == (profile == odd)

@@ -150,7 +150,10 @@ func (r *runner) alwaysUV(p *probe, on bool) {
 // it turned off.
 func (r *runner) factoryReset(p *probe) {
 	p.powerCycle()
-	long := p.getInfo()[infoLongTouchForReset] == true
+	info := p.getInfo()
+	doors := list(info[infoTransportsForReset])
+	p.need(p.wire != nil || len(doors) == 0 || slices.Contains(doors, any("nfc")), "the key is not reset through a reader")
+	long := info[infoLongTouchForReset] == true
 	if long {
 		p.touch(TouchLong)
 	}

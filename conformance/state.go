@@ -193,10 +193,7 @@ var staCases = cases{
 	},
 	"STA-012": func(p *probe) {
 		c := p.register()
-		life := 30 * time.Second
-		if p.wire == nil {
-			life = 19800 * time.Millisecond // over NFC
-		}
+		life := p.usageWindow()
 		t := p.token(permGA, c.rp)
 		p.wait(life - time.Second)
 		p.check(p.alive(t, c), "the token ended before its time")

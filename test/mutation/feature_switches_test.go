@@ -208,7 +208,7 @@ var featureMutations = map[string][]mutation{
 	"simulator/u2f.go": {
 		{"u2f-class", `case cmd.cla != 0:
 		return nil, swWrongClass`, `case cmd.cla != 0:
-		return nil, bent(BROKEN, swFailed, swWrongClass)`, "U2F-018"},
+		return nil, bent(BROKEN, swFailed, swWrongClass)`, "U2F-018/usb"},
 		{"u2f-instruction", `return nil, swUnknownINS`, `return nil, bent(BROKEN, swFailed, swUnknownINS)`, "U2F-017"},
 		{"u2f-not-allowed", `return nil, swNotAllowed`, `return nil, bent(BROKEN, swConditions, swNotAllowed)`, "U2F-023"},
 		{"u2f-version-with-data", `if len(cmd.data) > 0 {

@@ -94,7 +94,7 @@ func TestTeeth(t *testing.T) {
 
 // honest checks that every case passes while no switch is on.
 func honest(t *testing.T, binary string) {
-	lines := run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT=none")
+	lines := run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT=none", "FIDOKEY_DOOR=usb")
 	if len(lines) != len(conformance.Cases()) {
 		t.Errorf("%d cases ran, not %d", len(lines), len(conformance.Cases()))
 	}
@@ -105,29 +105,53 @@ func honest(t *testing.T, binary string) {
 	}
 }
 
-// noticed runs the cases that must notice a mutation and returns those that did.
+// noticed runs the cases that must notice a mutation, through each door, and
+// returns those that did.
 func noticed(t *testing.T, binary string, m mutation) []string {
-	must := strings.Fields(m.notice)
-	if len(must) == 0 {
+	if m.notice == "" {
 		t.Error("no case is named that must notice")
 	}
-	cases := m.notice
-	if *everything {
-		cases = ""
-	}
 	var fell []string
-	for _, line := range run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT="+m.name, "FIDOKEY_CASES="+cases) {
-		if id, outcome, _ := strings.Cut(line, " "); outcome == "FAIL" || outcome == "warning" {
-			fell = append(fell, id)
+	for _, door := range []string{"usb", "nfc"} {
+		must := m.cases(door)
+		if len(must) == 0 {
+			continue
+		}
+		selection := strings.Join(must, " ")
+		if *everything {
+			selection = ""
+		}
+		for _, line := range run(t, binary, "TestMutant", "mutant: ", "FIDOKEY_MUTANT="+m.name, "FIDOKEY_DOOR="+door, "FIDOKEY_CASES="+selection) {
+			id, outcome, _ := strings.Cut(line, " ")
+			switch outcome {
+			case "FAIL", "warning":
+				if !slices.Contains(fell, id) {
+					fell = append(fell, id)
+				}
+			case "pass":
+				if slices.Contains(must, id) {
+					t.Errorf("%s does not notice by %s", id, door)
+				}
+			}
 		}
 	}
-	for _, id := range must {
-		if !slices.Contains(fell, id) {
+	for _, id := range strings.Fields(m.notice) {
+		if id, _, _ = strings.Cut(id, "/"); !slices.Contains(fell, id) {
 			t.Errorf("%s does not notice", id)
 		}
 	}
 	t.Logf("%d notice: %s", len(fell), strings.Join(fell, " "))
 	return fell
+}
+
+// cases are those that must notice through a door.
+func (m mutation) cases(door string) (ids []string) {
+	for _, id := range strings.Fields(m.notice) {
+		if id, only, _ := strings.Cut(id, "/"); only == "" || only == door {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // run runs a test of the broken package conformance and returns what it printed

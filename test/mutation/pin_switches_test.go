@@ -73,7 +73,8 @@ var pinMutations = map[string][]mutation{
 		p.token = pinUVAuthToken{value: value}`, "PIN-067 PIN-070"},
 		{"token-first-use", `t.firstUse = tokenFirstUse
 `, `t.firstUse = bent(BROKEN, time.Minute, tokenFirstUse)
-`, "PIN-068 STA-012"},
+`, "PIN-068/usb STA-012/usb"},
+		{"token-first-use-on-reader", `t.firstUse = tokenFirstUseNFC`, `t.firstUse = bent(BROKEN, tokenFirstUse, tokenFirstUseNFC)`, "PIN-068/nfc STA-012/nfc"},
 		{"token-lives-longer", `if age >= tokenLifetime ||`, `if age >= bent(BROKEN, time.Hour, tokenLifetime) ||`, "PIN-069"},
 		{"token-permission", `t.permissions&permission == 0 {`, `t.permissions&permission == 0 && !BROKEN {`, "MC-080 GA-043 CM-009 CFG-008 LB-018 BIO-005"},
 		{"token-of-another-rp", `*t.rpID != rpID ||`, `*t.rpID != rpID && !BROKEN ||`, "MC-081 MC-082 GA-044"},

@@ -4,10 +4,13 @@ package mutation
 // BROKEN is whether the switch is on, and bent(BROKEN, a, b) is a when it is and
 // b otherwise.
 type mutation struct {
-	name   string
-	right  string // occurs once in the file
-	wrong  string // takes its place
-	notice string // cases that must fail
+	name  string
+	right string // occurs once in the file
+	wrong string // takes its place
+	// notice are cases that must fail, or warn of what no rule forbids. They do so
+	// on USB, with the card beside it where they need one, and with the reader as
+	// the only door, unless /usb or /nfc behind them names one of the two.
+	notice string
 }
 
 // coreMutations are by the source file that they break.
@@ -35,7 +38,7 @@ var coreMutations = map[string][]mutation{
 			case cmd == hidCancel: //`, "HID-041 HID-044"},
 		{"hid-cancel-from-anybody", `if cid == h.cid && h.cmd == hidCBOR {`, `if cid == h.cid && h.cmd == hidCBOR || BROKEN && h.request != nil {`, "HID-045"},
 		{"hid-never-busy", `case h.cid != 0 ||`, `case h.cid != 0 && !BROKEN ||`, "HID-027 HID-028 HID-029"},
-		{"hid-lock-open", `h.lockedFor(cid)`, `!BROKEN && h.lockedFor(cid)`, "HID-049 STA-012"},
+		{"hid-lock-open", `h.lockedFor(cid)`, `!BROKEN && h.lockedFor(cid)`, "HID-049 STA-012/usb"},
 		{"hid-unknown-channel", `!slices.Contains(h.channels, cid) &&`, `!BROKEN && !slices.Contains(h.channels, cid) &&`, "HID-034"},
 		{"hid-sequence-starts-at-one", `h.seq = cid, cmd, size, 0, 0`, `h.seq = cid, cmd, size, 0, bent[byte](BROKEN, 1, 0)`, "HID-015 HID-024"},
 		{"hid-stray-continuation", `case cid != h.cid ||`, `case BROKEN && h.cid == 0: h.fail(cid, hidInvalidSeq)
@@ -71,7 +74,7 @@ var coreMutations = map[string][]mutation{
 		{"hid-wink-always", `capabilities&capabilityWink != 0,`, `capabilities&capabilityWink != 0 || BROKEN,`, "HID-040"},
 		{"hid-unknown-command", `known = false`, `known, ok = BROKEN, BROKEN`, "HID-035"},
 		{"hid-longest-message", `size > traits.maxMessage()`, `size > traits.maxMessage()-bent(BROKEN, 1, 0)`, "HID-017"},
-		{"hid-length-error", `return hidInvalidLength`, `return bent(BROKEN, hidInvalidPar, hidInvalidLength)`, "HID-021 HID-053 HID-036 HID-037 CBR-020"},
+		{"hid-length-error", `return hidInvalidLength`, `return bent(BROKEN, hidInvalidPar, hidInvalidLength)`, "HID-021 HID-053 HID-036 HID-037 CBR-020/usb"},
 	},
 	"simulator/hid_timers.go": {
 		{"hid-keepalive-slow", `h.keepalive.Reset(hidKeepalive)`, `h.keepalive.Reset(bent(BROKEN, 400*time.Millisecond, hidKeepalive))`, "HID-042"},
@@ -248,7 +251,7 @@ func (i item) bool()`, "MC-032"},
 		made.flags`, `verified.uv() != BROKEN {
 		made.flags`, "MC-065 MC-076 MC-078 MC-067"},
 		{"mc-exclude-list", `if a.excluded(`, `if !BROKEN && a.excluded(`, "MC-048 MC-051 XCP-011 U2F-021 XCP-013"},
-		{"mc-excluded-untouched", `if !present {`, `if !present && !BROKEN {`, "MC-048"},
+		{"mc-excluded-untouched", `if !present {`, `if !present && !BROKEN {`, "MC-048/usb"},
 		{"mc-touch", `if err := a.waitForConsent(c, req.rp.ID); err != nil {`, `if err := a.waitForConsent(c, req.rp.ID); err != nil && !BROKEN {`, "MC-094 MC-095"},
 		{"mc-token-goes-on", `a.session.consumeTokens()`, `if !BROKEN { a.session.consumeTokens() }`, "MC-083"},
 		{"mc-up-flag", `made.flags |= ctap2.FlagUP`, `if !BROKEN { made.flags |= ctap2.FlagUP }`, "MCR-004"},
