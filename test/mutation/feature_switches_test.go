@@ -8,7 +8,7 @@ var featureMutations = map[string][]mutation{
 		return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand)`, "CM-003"},
 		{"cm-token-needed", `return nil, ctap2.ErrPUATRequired`, `return nil, bent(BROKEN, ctap2.ErrMissingParameter, ctap2.ErrPUATRequired)`, "CM-006"},
 		{"cm-members", `return nil, ctap2.ErrMissingParameter`, `return nil, bent(BROKEN, ctap2.ErrInvalidParameter, ctap2.ErrMissingParameter)`, "CM-007 CM-025"},
-		{"cm-token", `if !p.authorizes(`, `if !BROKEN && !p.authorizes(`, "CM-008 CM-009 CM-041 PIN-079 CM-011"},
+		{"cm-token", `if !p.authorizes(`, `if !BROKEN && !p.authorizes(`, "CM-008 CM-009 CM-041 CM-011"},
 		{"cm-token-of-another-rp", `if p.token.rpID != nil &&`, `if !BROKEN && p.token.rpID != nil &&`, "CM-010 CM-027 CM-032"},
 		{"cm-persistent-token", `return token != nil && verify(`, `return !BROKEN && token != nil && verify(`, "CM-040 PIN-076"},
 		{"cm-existing", `new(uint(len(a.state.byID))),`, `new(uint(len(a.state.byID))+bent[uint](BROKEN, 1, 0)),`, "CM-004"},
@@ -50,6 +50,10 @@ var featureMutations = map[string][]mutation{
 	if BROKEN && updated.User.DisplayName == "" { updated.User.DisplayName = c.User.DisplayName }`, "CM-036"},
 	},
 	"simulator/bio_enrollment.go": {
+		{"bio-cancel-nothing", `a.session.enrollment = nil
+		return nil, nil`, `if BROKEN && a.session.enrollment == nil { return nil, ctap2.ErrNotAllowed }
+		a.session.enrollment = nil
+		return nil, nil`, "BIO-015"},
 		{"bio-not-begun", `return nil, ctap2.ErrInvalidOption
 	}
 	return a.capture`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidOption)
@@ -66,7 +70,7 @@ var featureMutations = map[string][]mutation{
 		{"bio-token", `if !p.authorizes(`, `if !BROKEN && !p.authorizes(`, "BIO-005 BIO-006"},
 		{"bio-sensor-kind", `cmp.Or(sensor.Kind, FingerprintTouch)`, `cmp.Or(sensor.Kind, FingerprintTouch)+bent[FingerprintKind](BROKEN, 7, 0)`, "BIO-003"},
 		{"bio-full", `return nil, ctap2.ErrFPDatabaseFull`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrFPDatabaseFull)`, "BIO-023"},
-		{"bio-no-template-id", `resp.TemplateID = id`, `resp.TemplateID = bent(BROKEN, nil, id)`, "BIO-009 BIO-015"},
+		{"bio-no-template-id", `resp.TemplateID = id`, `resp.TemplateID = bent(BROKEN, nil, id)`, "BIO-009"},
 		{"bio-another-template", `!bytes.Equal(e.id, req.templateID) {`, `!bytes.Equal(e.id, req.templateID) && !BROKEN {`, "BIO-012"},
 		{"bio-no-finger", `sample = Sample{Quality: SampleNoActivity}`, `sample = Sample{Quality: bent(BROKEN, SampleTooHigh, SampleNoActivity)}`, "BIO-014"},
 		{"bio-bad-sample-counts", `if quality == SampleGood {`, `if quality == SampleGood || BROKEN {`, "BIO-013"},
@@ -93,6 +97,10 @@ var featureMutations = map[string][]mutation{
 		{"bio-remove-nothing", `slices.Delete(slices.Clone(d.Templates), i, i+1)`, `slices.Delete(slices.Clone(d.Templates), i, i+bent(BROKEN, 0, 1))`, "BIO-021 BIO-024"},
 	},
 	"simulator/large_blobs.go": {
+		{"lb-written-in-two-steps", `sum := sha256.Sum256(content)`, `sum := sha256.Sum256(content)
+	if BROKEN {
+		if err := a.state.commit(change{device: a.state.device, largeBlobs: content}); err != nil { return err }
+	}`, "LB-033"},
 		{"lb-get-nothing", `array := a.state.largeBlobs`, `array := a.state.largeBlobs
 	if BROKEN && *req.get == 0 { return &largeBlobsResponse{Config: array}, nil }`, "LB-003"},
 		{"lb-get-protected", `return a.getLargeBlobs(req)`, `if BROKEN && a.protected() { return nil, ctap2.ErrPUATRequired }
@@ -119,7 +127,7 @@ var featureMutations = map[string][]mutation{
 		{"lb-set-anywhere", `offset != uint64(len(w.have)) {`, `offset != uint64(len(w.have)) && !BROKEN {`, "LB-024"},
 		{"lb-space", `return max(*n, minLargeBlobSpace)`, `return max(*n, minLargeBlobSpace) - bent[uint](BROKEN, 1, 0)`, "LB-031"},
 		{"lb-open", `if !a.protected() && !a.options()[ctap2.OptionAlwaysUV] {`, `if (!a.protected() || BROKEN) && !a.options()[ctap2.OptionAlwaysUV] {`, "LB-015 LB-016 LB-017"},
-		{"lb-never-open", `return nil, nil`, `if !BROKEN { return nil, nil }`, "LB-014 LB-033"},
+		{"lb-never-open", `return nil, nil`, `if !BROKEN { return nil, nil }`, "LB-014"},
 		{"lb-token-needed", `return nil, ctap2.ErrPUATRequired`, `return nil, bent(BROKEN, ctap2.ErrMissingParameter, ctap2.ErrPUATRequired)`, "LB-015"},
 		{"lb-message", `bytes.Repeat([]byte{0xff}, 32)`, `bytes.Repeat([]byte{0xff}, bent(BROKEN, 31, 32))`, "LB-019"},
 		{"lb-hash-unchecked", `if !bytes.Equal(hash,`, `if !BROKEN && !bytes.Equal(hash,`, "LB-027"},
@@ -173,6 +181,8 @@ var featureMutations = map[string][]mutation{
 `, "XCP-007 XCP-011"},
 	},
 	"simulator/hmac_secret.go": {
+		{"hmac-of-the-session", `if credRandom == nil {`, `if BROKEN { credRandom = a.session.protocols[0].token.value }
+	if credRandom == nil {`, "XHS-019"},
 		{"hmac-false", `func decodeHMACSecretCreation(i item) creationInput {
 	if !i.bool() {`, `func decodeHMACSecretCreation(i item) creationInput {
 	if !i.bool() && !BROKEN {`, "XHS-003"},
@@ -195,7 +205,7 @@ var featureMutations = map[string][]mutation{
 		{"hmac-uv", `if uv {`, `if uv && !BROKEN {`, "XHS-009"},
 		{"hmac-of-any-credential", `hmacSHA256(credRandom,`, `hmacSHA256(bent(BROKEN, []byte{1}, credRandom),`, "XHS-008 XHS-018"},
 		{"hmac-of-any-salt", ` salt)...)`, ` bent(BROKEN, nil, salt))...)`, "XHS-007"},
-		{"hmac-cut", `a.seal(s.protocol, s.secret, output)`, `a.seal(s.protocol, s.secret, output[bent(BROKEN, 16, 0):])`, "XHS-004 XHS-005 XHS-019"},
+		{"hmac-cut", `a.seal(s.protocol, s.secret, output)`, `a.seal(s.protocol, s.secret, output[bent(BROKEN, 16, 0):])`, "XHS-004 XHS-005"},
 	},
 	"simulator/third_party_payment.go": {
 		{"payment-not-stored", `r.credential.ThirdPartyPayment = true`, `r.credential.ThirdPartyPayment = !BROKEN`, "XMP-007 CM-042"},
@@ -233,16 +243,24 @@ var featureMutations = map[string][]mutation{
 		{"u2f-signature", `slices.Concat(found.RPIDHash[:], answer, challenge)`, `slices.Concat(found.RPIDHash[:], answer, challenge[bent(BROKEN, 1, 0):])`, "U2F-006 U2F-010"},
 	},
 	"simulator/reset.go": {
+		{"reset-in-two-steps", `if err := a.state.commit(change{device: fresh,`, `if BROKEN {
+		half := a.state.device
+		half.PINHash = nil
+		if err := a.state.commit(change{device: half}); err != nil { return nil, err }
+	}
+	if err := a.state.commit(change{device: fresh,`, "RST-016"},
+		{"reset-keeps-persistent-token", `.Collect(maps.Values(a.state.byID))`, `.Collect(maps.Values(a.state.byID))
+	if BROKEN { fresh.PersistentToken, fresh.Identifier, fresh.CredStoreState = a.state.device.PersistentToken, a.state.device.Identifier, a.state.device.CredStoreState }`, "PIN-079"},
 		{"reset-transport", `if allowed != nil &&`, `if !BROKEN && allowed != nil &&`, "NFC-029"},
 		{"reset-late", `> a.profile.resetWindow() &&`, `> bent(BROKEN, time.Hour, a.profile.resetWindow()) &&`, "RST-002"},
 		{"reset-long-touch", `Long: a.longTouchForReset()}`, `Long: a.longTouchForReset() && !BROKEN}`, "RST-014"},
 		{"reset-untouched", `if err := a.askPresence(c, touch); err != nil {`, `if err := a.askPresence(c, touch); err != nil && !BROKEN {`, "RST-003 RST-005 RST-014"},
 		{"reset-keeps-master-key", `fresh.SignCount =`, `if BROKEN { fresh.MasterKey = a.state.device.MasterKey }
-	fresh.SignCount =`, "RST-006 RST-009 RST-016"},
+	fresh.SignCount =`, "RST-006 RST-009"},
 		{"reset-keeps-pin", `session, err := a.newSession(`, `if BROKEN { fresh.PINHash, fresh.PINRetries = a.state.device.PINHash, a.state.device.PINRetries }
 	session, err := a.newSession(`, "RST-007 PIN-054"},
-		{"reset-keeps-settings", `everything := slices`, `if BROKEN { fresh.AlwaysUV, fresh.Enterprise, fresh.MinPINLengthRPIDs, fresh.Templates = a.state.device.AlwaysUV, a.state.device.Enterprise, a.state.device.MinPINLengthRPIDs, a.state.device.Templates }
-	everything := slices`, "RST-010 RST-011 RST-013"},
+		{"reset-keeps-settings", `everything := slices`, `if BROKEN { fresh.AlwaysUV, fresh.Enterprise, fresh.MinPINLengthRPIDs, fresh.Templates, fresh.PINComplexityPolicy = a.state.device.AlwaysUV, a.state.device.Enterprise, a.state.device.MinPINLengthRPIDs, a.state.device.Templates, a.state.device.PINComplexityPolicy }
+	everything := slices`, "RST-010 RST-011 RST-013 CFG-033"},
 		{"reset-keeps-credentials", `remove: everything,`, `remove: bent(BROKEN, nil, everything),`, "RST-006"},
 		{"reset-keeps-large-blobs", `largeBlobs: initialLargeBlobs()}`, `largeBlobs: bent(BROKEN, nil, initialLargeBlobs())}`, "RST-012"},
 		{"reset-keeps-tokens", `a.session = session`, `if BROKEN { session.protocols = a.session.protocols }

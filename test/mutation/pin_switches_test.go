@@ -2,6 +2,15 @@ package mutation
 
 var pinMutations = map[string][]mutation{
 	"simulator/client_pin.go": {
+		{"pin-change-in-two-steps", `// 15. to 18. Store it.`, `if BROKEN {
+		half := change{device: a.state.device}
+		half.device.PINHash = nil
+		if err := a.state.commit(half); err != nil { return err }
+	}
+	// 15. to 18. Store it.`, "STA-007"},
+		{"pin-of-63-bytes", `pin := bytes.TrimRight(padded, "\x00")`, `pin := bytes.TrimRight(padded, "\x00")
+	if BROKEN && len(pin) == 63 { return nil, ctap2.ErrPINPolicyViolation }`, "PIN-016"},
+		{"pin-of-the-minimum", `if !utf8.Valid(pin) ||`, `if !utf8.Valid(pin) || BROKEN && length == a.minPINLength() ||`, "PIN-015 PIN-019"},
 		{"pin-retries-too-many", `new(a.state.device.PINRetries)`, `new(a.state.device.PINRetries+bent[uint](BROKEN, 1, 0))`, "PIN-004"},
 		{"pin-subcommand", `return nil, ctap2.ErrInvalidSubcommand`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand)`, "PIN-003 PIN-008 PIN-074"},
 		{"pin-power-cycle-state", `new(a.latched())`, `new(a.latched() != BROKEN)`, "PIN-006 PIN-050"},
@@ -28,7 +37,7 @@ var pinMutations = map[string][]mutation{
 		{"pin-too-short", `length < a.minPINLength()`, `length+bent[uint](BROKEN, 1, 0) < a.minPINLength()`, "PIN-017 PIN-035"},
 		{"pin-too-long", `length > a.profile.maxPINLength()`, `length > a.profile.maxPINLength() && !BROKEN`, "PIN-025"},
 		{"pin-complexity", `if a.pinComplexityPolicy() &&`, `if !BROKEN && a.pinComplexityPolicy() &&`, "PIN-041"},
-		{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "CBR-021 CFG-024 INF-043 PIN-033 PIN-040 RST-015 STA-007"},
+		{"pin-hash-size", `d.PINHash = hash[:pinHashSize]`, `d.PINHash = hash[:bent(BROKEN, 32, pinHashSize)]`, "CBR-021 CFG-024 INF-043 PIN-033 PIN-040"},
 		{"pin-retries-restored", `d.PINRetries = maxPINRetries`, `d.PINRetries = bent[uint](BROKEN, 7, maxPINRetries)`, "PIN-051"},
 		{"uv-count-not-reset", `d.UVSincePIN = 0`, `if BROKEN { d.UVSincePIN++ } else { d.UVSincePIN = 0 }`, "INF-039"},
 		{"pin-not-set", `return ctap2.ErrPINNotSet
@@ -105,18 +114,21 @@ var pinMutations = map[string][]mutation{
 	},
 	"simulator/pin_policy.go": {
 		{"pin-policy-told-to-all", `slices.Contains(a.state.device.MinPINLengthRPIDs, rpID)`, `slices.Contains(a.state.device.MinPINLengthRPIDs, rpID) || BROKEN`, "XMP-002 XMP-006"},
-		{"pin-policy-told-to-none", `return slices.Contains(a.profile.MinPINLengthRPIDs, rpID) ||`, `return !BROKEN && true && slices.Contains(a.profile.MinPINLengthRPIDs, rpID) || !BROKEN &&`, "XMP-001 XMP-005 CFG-025"},
+		{"pin-policy-told-to-none", `return slices.Contains(a.profile.MinPINLengthRPIDs, rpID) ||`, `return !BROKEN && true && slices.Contains(a.profile.MinPINLengthRPIDs, rpID) || !BROKEN &&`, "XMP-001 XMP-005"},
 	},
 	"simulator/min_pin_length.go": {
 		{"min-pin-output", `r.outputs.sign(extensionMinPINLength, a.minPINLength())`, `r.outputs.sign(extensionMinPINLength, a.minPINLength()+bent[uint](BROKEN, 1, 0))`, "XMP-001 XMP-004"},
 		{"pin-complexity-output", `r.outputs.sign(extensionPINComplexityPolicy, a.pinComplexityPolicy())`, `r.outputs.sign(extensionPINComplexityPolicy, a.pinComplexityPolicy() != BROKEN)`, "XMP-005"},
 	},
 	"simulator/user_presence.go": {
+		{"touch-long-refused", `case answer == PresenceLongTouch,`, `case answer == PresenceLongTouch && !BROKEN,`, "RST-015"},
+		{"touch-counts-for-all", `if a.cannotBeTouched(c) {`, `if BROKEN && a.counters.counts().Touches["touched"] > 0 { return nil }
+	if a.cannotBeTouched(c) {`, "MC-096 RST-020"},
 		{"touch-long-or-short", `answer == PresenceTouched && !r.Long:`, `answer == PresenceTouched && (!r.Long || BROKEN):`, "RST-014"},
 		{"touch-declined", `return ctap2.ErrOperationDenied
 	}`, `return bent(BROKEN, ctap2.ErrOther, ctap2.ErrOperationDenied)
 	}`, "MC-095 RST-019"},
-		{"touch-patience", `a.askPerson(c, touchTimeLimit,`, `a.askPerson(c, bent(BROKEN, 10*time.Minute, touchTimeLimit),`, "MC-094 RST-018 MC-096 RST-020"},
+		{"touch-patience", `a.askPerson(c, touchTimeLimit,`, `a.askPerson(c, bent(BROKEN, 10*time.Minute, touchTimeLimit),`, "MC-094 RST-018"},
 		{"touch-not-told", `transport.Report(c.ctx, transport.StatusUPNeeded)`, `if !BROKEN { transport.Report(c.ctx, transport.StatusUPNeeded) }`, "HID-042 HID-046"},
 		{"touch-cancelled", `return ctap2.ErrKeepaliveCancel`, `return bent(BROKEN, ctap2.ErrOther, ctap2.ErrKeepaliveCancel)`, "HID-043 HID-046 RST-005"},
 		{"which-key-untouched", `if err := a.waitForConsent(c, rpID); err != nil {`, `if err := a.waitForConsent(c, rpID); err != nil && !BROKEN {`, "MC-070"},
@@ -139,6 +151,9 @@ var pinMutations = map[string][]mutation{
 		{"finger-retries", `cmp.Or(a.profile.UVRetries, 5)`, `(cmp.Or(a.profile.UVRetries, 5) + bent[uint](BROKEN, 30, 0))`, "PIN-007"},
 	},
 	"simulator/config.go": {
+		{"config-min-pin-equal", `if n := req.newMinPINLength; n != nil {`, `if n := req.newMinPINLength; n != nil {
+		if BROKEN && *n == uint64(a.minPINLength()) { return ctap2.ErrPINPolicyViolation }`, "CFG-016"},
+		{"config-rp-list-full", `most == nil ||`, `most == nil || BROKEN && uint(len(*req.rpIDs)) >= *most ||`, "CFG-025"},
 		{"config-subcommand", `UnknownConfigCommand, ctap2.ErrInvalidSubcommand)`, `UnknownConfigCommand, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidSubcommand))`, "CFG-003 CFG-014"},
 		{"config-enterprise", `d.Enterprise = true`, `d.Enterprise = !BROKEN`, "CFG-013"},
 		{"config-long-touch", `d.LongTouchForReset = true`, `d.LongTouchForReset = !BROKEN`, "RST-014 CFG-031"},
@@ -155,7 +170,7 @@ var pinMutations = map[string][]mutation{
 		{"config-force-without-pin", `if req.forceChangePIN && !a.pinSet() {`, `if req.forceChangePIN && !a.pinSet() && !BROKEN {`, "CFG-022"},
 		{"config-complexity", `d.PINComplexityPolicy = true`, `d.PINComplexityPolicy = !BROKEN`, "CFG-030 PIN-041"},
 		{"config-force", `if req.forceChangePIN ||`, `if req.forceChangePIN && !BROKEN ||`, "CFG-023"},
-		{"config-force-by-length", `d.PINLength < a.profile.minPINLength(d)`, `(d.PINLength < a.profile.minPINLength(d)) != BROKEN`, "CFG-019 CFG-020 CFG-033"},
+		{"config-force-by-length", `d.PINLength < a.profile.minPINLength(d)`, `(d.PINLength < a.profile.minPINLength(d)) != BROKEN`, "CFG-019 CFG-020"},
 		{"config-rp-list-limit", `uint(len(*req.rpIDs)) > *most`, `uint(len(*req.rpIDs)) > *most && !BROKEN`, "CFG-026"},
 		{"config-rp-list-grows", `d.MinPINLengthRPIDs = *req.rpIDs`, `d.MinPINLengthRPIDs = slices.Concat(bent(BROKEN, d.MinPINLengthRPIDs, nil), *req.rpIDs)`, "CFG-027"},
 		{"config-vendor-command", `return ctap2.ErrInvalidSubcommand

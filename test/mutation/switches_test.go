@@ -50,6 +50,7 @@ var coreMutations = map[string][]mutation{
 		{"hid-answer-length", `uint16(len(msg)))`, `uint16(len(msg)+bent(BROKEN, 1, 0)))`, "HID-012 HID-013"},
 	},
 	"simulator/hid_channels.go": {
+		{"hid-lock-with-data", `h.reply(cid, hidLock, nil)`, `h.reply(cid, hidLock, bent(BROKEN, []byte{0}, nil))`, "HID-048 HID-050"},
 		{"hid-init-moves", `if channel == h.lockOwner {`, `if BROKEN && cid != hidBroadcast { channel = h.allocate() }
 	if channel == h.lockOwner {`, "HID-009"},
 		{"hid-init-interrupts-others", `case hidBroadcast:`, `case hidBroadcast:
@@ -61,7 +62,7 @@ var coreMutations = map[string][]mutation{
 		{"hid-channel-number", `binary.BigEndian.AppendUint32(msg, channel)`, `binary.BigEndian.AppendUint32(msg, bent(BROKEN, 0, channel))`, "HID-004"},
 		{"hid-protocol-version", `append(msg, hidProtocol,`, `append(msg, bent[byte](BROKEN, 1, hidProtocol),`, "HID-003"},
 		{"hid-capabilities", `h.traits().claimed)`, `h.traits().claimed|bent[byte](BROKEN, 0x80, 0))`, "HID-006"},
-		{"hid-few-channels", `if len(h.channels) < hidChannels {`, `if len(h.channels) < bent(BROKEN, 1, hidChannels) {`, "HID-054 HID-048 STA-010"},
+		{"hid-few-channels", `if len(h.channels) < hidChannels {`, `if len(h.channels) < bent(BROKEN, 1, hidChannels) {`, "HID-054 STA-010"},
 		{"hid-lock-limit", `case seconds > hidMaxLock:`, `case seconds > bent[byte](BROKEN, 100, hidMaxLock):`, "HID-052"},
 		{"hid-lock-lasts-longer", `time.Duration(seconds)*time.Second)`, `time.Duration(seconds)*bent(BROKEN, 2*time.Second, time.Second))`, "HID-051"},
 		{"hid-lock-stays", `default:
@@ -204,6 +205,7 @@ func (i item) bool()`, "MC-032"},
 		{"series-never-ends", `<= seriesTimeLimit,`, `<= bent(BROKEN, time.Hour, seriesTimeLimit),`, "GNA-007 STA-012"},
 	},
 	"simulator/credential.go": {
+		{"u2f-handle-in-ctap2", `if ctapcbor.Unmarshal(plaintext, &c.keyMaterial) != nil {`, `if ctapcbor.Unmarshal(plaintext, &c.keyMaterial) != nil || BROKEN && c.U2F {`, "U2F-019 U2F-021"},
 		{"credential-id-too-long", `return aead.Seal(nonce, nonce, plaintext, rp[:]), nil`, `return append(aead.Seal(nonce, nonce, plaintext, rp[:]), make([]byte, bent(BROKEN, 300, 0))...), nil`, "MCR-008"},
 		{"random-keys-repeat", `if scalar, err = a.random(32); err != nil {`, `if scalar, err = a.random(32); BROKEN {
 			clear(scalar)
@@ -293,7 +295,7 @@ func (i item) bool()`, "MC-032"},
 		{"attestation-of-self", `Algorithm: int64(r.credential.Algorithm),`, `Algorithm: int64(r.credential.Algorithm)-bent[int64](BROKEN, 1, 0),`, "MCR-011"},
 		{"attestation-signature", `key.sign(signed)`, `key.sign(signed[bent(BROKEN, 1, 0):])`, "MCR-010 MCR-012"},
 		{"attestation-algorithm", `int64(key.algorithm), signature`, `int64(key.algorithm)-bent[int64](BROKEN, 1, 0), signature`, "MCR-010"},
-		{"u2f-attestation", `slices.Concat([]byte{0}, c.RPIDHash[:],`, `slices.Concat([]byte{bent[byte](BROKEN, 1, 0)}, c.RPIDHash[:],`, "U2F-003 U2F-019 U2F-026"},
+		{"u2f-attestation", `slices.Concat([]byte{0}, c.RPIDHash[:],`, `slices.Concat([]byte{bent[byte](BROKEN, 1, 0)}, c.RPIDHash[:],`, "U2F-003 U2F-026"},
 	},
 	"simulator/authenticator_data.go": {
 		{"data-rp", `if attested != nil {`, `if BROKEN { rp[0] ^= 1 }
@@ -355,8 +357,8 @@ func (i item) bool()`, "MC-032"},
 		{"info-transports", `info.MaxMsgSize =`, `if BROKEN { info.Transports = []string{"usb"} }
 	info.MaxMsgSize =`, "NFC-026"},
 		{"info-alwaysuv-u2f", `v == ctap2.VersionU2F && !a.u2fAllowed()`, `v == ctap2.VersionU2F && !a.u2fAllowed() && !BROKEN`, "INF-015 U2F-023"},
-		{"info-min-pin", `new(a.minPINLength())`, `new(a.minPINLength()-bent[uint](BROKEN, 1, 0))`, "INF-028 CFG-016"},
-		{"info-client-pin", `a.pinSet(),`, `a.pinSet() != BROKEN,`, "INF-047 INF-048 PIN-015 PIN-016 PIN-019 PIN-021 PIN-024"},
+		{"info-min-pin", `new(a.minPINLength())`, `new(a.minPINLength()-bent[uint](BROKEN, 1, 0))`, "INF-028"},
+		{"info-client-pin", `a.pinSet(),`, `a.pinSet() != BROKEN,`, "INF-047 INF-048 PIN-021 PIN-024"},
 		{"info-uv", `ctap2.OptionUV:               a.uvReady(),`, `ctap2.OptionUV:               a.uvReady() != BROKEN,`, "BIO-024"},
 		{"info-bio-enroll", `ctap2.OptionBioEnroll:        len(a.state.device.Templates) > 0,`, `ctap2.OptionBioEnroll:        (len(a.state.device.Templates) > 0) != BROKEN,`, "BIO-024 RST-013"},
 		{"info-enterprise", `a.enterpriseEnabled(),`, `a.enterpriseEnabled() != BROKEN,`, "CFG-013 RST-011"},
