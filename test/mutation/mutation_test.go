@@ -24,14 +24,15 @@ var everything = flag.Bool("everything", false, "run all cases under each switch
 // root is the folder of the module.
 const root = "../.."
 
-// mutations are all, by the source file that they break; no file is in two of
-// these.
+// mutations are all, by the source file that they break.
 var mutations = merged(coreMutations, pinMutations, featureMutations)
 
 func merged(parts ...map[string][]mutation) map[string][]mutation {
 	all := map[string][]mutation{}
 	for _, part := range parts {
-		maps.Copy(all, part)
+		for file, list := range part {
+			all[file] = append(all[file], list...)
+		}
 	}
 	return all
 }
@@ -308,4 +309,26 @@ func breakAll(source []byte, list []mutation) ([]byte, error) {
 		at = e.end
 	}
 	return append(out, source[at:]...), errors.Join(misfits...)
+}
+
+// TestBreakAll shows that a mutation which does not fit its source is told of.
+func TestBreakAll(t *testing.T) {
+	const source = "a := 1\nb := 2\nb := 2\n"
+	for name, c := range map[string]struct {
+		list []mutation
+		want string // in the result, or in the error
+	}{
+		"fits":     {[]mutation{{name: "one", right: "a := 1", wrong: "a := bent(BROKEN, 2, 1)"}}, `a := bent(broken("one"), 2, 1)` + "\nb"},
+		"gone":     {[]mutation{{name: "gone", right: "c := 3", wrong: "BROKEN"}}, "mutation gone: its snippet occurs 0 times"},
+		"twice":    {[]mutation{{name: "twice", right: "b := 2", wrong: "BROKEN"}}, "mutation twice: its snippet occurs 2 times"},
+		"always":   {[]mutation{{name: "always", right: "a := 1", wrong: "a := 2"}}, "mutation always has no switch"},
+		"overlaps": {[]mutation{{name: "x", right: "a := 1", wrong: "BROKEN"}, {name: "y", right: ":= 1", wrong: "BROKEN"}}, "overlap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := breakAll([]byte(source), c.list)
+			if text := fmt.Sprintf("%s%v", got, err); !strings.Contains(text, c.want) || (err == nil) != (name == "fits") {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
 }
