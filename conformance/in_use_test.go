@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/fidokey/fidokey/conformance"
+	"github.com/fidokey/fidokey/conformance/simulated"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/pin"
 	"github.com/fidokey/fidokey/simulator"
@@ -20,12 +21,12 @@ func TestKeyInUse(t *testing.T) {
 				bench.Release, bench.Become, bench.CutPower = false, nil, nil
 				bench.PIN, bench.Endurance = code, 20
 				if name != "no PIN" {
-					info := key.info(t)
-					if err := pin.Set(t.Context(), key.key, info, pin.Two, []byte("271828")); err != nil {
+					info := infoOf(t, key)
+					if err := pin.Set(t.Context(), key.Authenticator(), info, pin.Two, []byte("271828")); err != nil {
 						t.Fatal(err)
 					}
 				}
-				before := key.info(t)
+				before := infoOf(t, key)
 				count := map[conformance.Outcome]int{}
 				conformance.Run(t.Context(), bench, conformance.Selection{Report: func(r *conformance.Result) {
 					if r.Outcome == conformance.Fail {
@@ -36,20 +37,20 @@ func TestKeyInUse(t *testing.T) {
 					}
 				}})
 				t.Log(count)
-				after := key.info(t)
+				after := infoOf(t, key)
 				if *before.RemainingDiscoverableCredentials != *after.RemainingDiscoverableCredentials ||
 					!reflect.DeepEqual(before.Options, after.Options) || *before.MinPINLength != *after.MinPINLength ||
 					*before.ForcePINChange != *after.ForcePINChange {
 					t.Errorf("getInfo before\n%+v\nand after\n%+v", before, after)
 				}
-				retries, err := pin.GetRetries(t.Context(), key.key)
+				retries, err := pin.GetRetries(t.Context(), key.Authenticator())
 				if err != nil || retries.Left != 8 {
 					t.Errorf("%v, %v", retries, err)
 				}
 				if name == "no PIN" {
 					return
 				}
-				if err := pin.Change(t.Context(), key.key, after, pin.Two, []byte("271828"), []byte("314159")); err != nil {
+				if err := pin.Change(t.Context(), key.Authenticator(), after, pin.Two, []byte("271828"), []byte("314159")); err != nil {
 					t.Errorf("the PIN has changed: %v", err)
 				}
 			})
@@ -57,9 +58,9 @@ func TestKeyInUse(t *testing.T) {
 	}
 }
 
-func (s *simulated) info(t *testing.T) *ctap2.GetInfoResponse {
+func infoOf(t *testing.T, key *simulated.Key) *ctap2.GetInfoResponse {
 	t.Helper()
-	info, err := ctap2.Do(t.Context(), s.key, ctap2.GetInfo{})
+	info, err := ctap2.Do(t.Context(), key.Authenticator(), ctap2.GetInfo{})
 	if err != nil {
 		t.Fatal(err)
 	}
