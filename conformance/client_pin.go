@@ -18,6 +18,7 @@ func setPINCase(block func(p *probe) []byte, edits ...edit) func(*probe) {
 }
 
 func (p *probe) setPINJudged(params m, edits ...edit) {
+	p.released() // a key that is wrong about it would have a PIN
 	r := p.judged(cmdClientPIN, edited(params, edits...))
 	set := asMap(p.getInfo()[infoOptions])["clientPin"]
 	p.check(set == (r.status == success), "clientPin %v after %v", set, r.status)
@@ -194,6 +195,7 @@ var pinCases = cases{
 	},
 	"PIN-035": func(p *probe) {
 		most := p.retries()
+		p.released()
 		p.judge(p.call(cmdClientPIN, p.agree().changePINParams(p.pin, p.pinOf(p.minPIN()-1))))
 		p.check(p.retries() == most, "retries %d, then %d", most, p.retries())
 		p.recoverPIN()
@@ -448,6 +450,7 @@ var pinCases = cases{
 		p.want(p.call(cmdCredentialManagement, t.manage(1, nil)), ePINAuthInvalid)
 	},
 	"PIN-080": func(p *probe) {
+		p.need(p.bench.Release, "would use up a PIN try of a key that is in use")
 		for _, n := range []int{15, 17} {
 			p.each(fmt.Sprint(n), func(p *probe) {
 				p.judge(p.call(cmdClientPIN, edited(p.agree().tokenParams(p.pin), set(random(n), 6))))
@@ -463,6 +466,7 @@ var pinCases = cases{
 			t := p.tokenFrom(a, p.ok(cmdClientPIN, a.permissionParams(p.pin, permGA, c.rp)))
 			p.check(p.alive(t, c), "token of protocol %d", a.protocol)
 		}
+		p.released() // it may cost a try
 		r := p.call(cmdClientPIN, edited(one.tokenParams(p.pin), set(2, 1)))
 		p.want(r, ePINInvalid, ePINAuthInvalid, eInvalidParameter, eInvalidLength)
 		p.recoverPIN()

@@ -63,6 +63,7 @@ var cfgCases = cases{
 	"CFG-008": func(p *probe) { p.judged(cmdConfig, p.token(permGA, p.rp()).config(3, m{3: false})) },
 	"CFG-009": func(p *probe) {
 		p.need(p.option("alwaysUv") != nil, "the key has no alwaysUv")
+		p.released() // it may be that it cannot be turned off
 		p.dirty()
 		was := p.option("alwaysUv")
 		for i := range 2 {

@@ -1,7 +1,10 @@
 package conformance_test
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/fidokey/fidokey/conformance"
@@ -65,4 +68,57 @@ func infoOf(t *testing.T, key *simulated.Key) *ctap2.GetInfoResponse {
 		t.Fatal(err)
 	}
 	return info
+}
+
+// TestWrongPINOnce: a PIN that is not that of the key in use costs one try, however
+// many cases want it.
+func TestWrongPINOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		bench, key := newSimulated(t, simulator.Full23())
+		bench.Release, bench.Become, bench.CutPower, bench.PowerCycle = false, nil, nil, nil
+		bench.PIN, bench.Endurance = "314159", 20
+		if err := pin.Set(t.Context(), key.Authenticator(), infoOf(t, key), pin.Two, []byte("271828")); err != nil {
+			t.Fatal(err)
+		}
+		results := conformance.Run(t.Context(), bench, conformance.Selection{})
+		retries, err := pin.GetRetries(t.Context(), key.Authenticator())
+		if err != nil || retries.Left != 7 {
+			t.Errorf("%v, %v", retries, err)
+		}
+		if last := results[len(results)-1]; len(results) < 700 || last.Outcome != conformance.NotApplicable {
+			t.Errorf("%d results, the last is %v", len(results), &last)
+		}
+	})
+}
+
+// TestNoSecretInMessages: the PIN of a key in use is in nothing that is reported,
+// neither as text nor in bytes.
+func TestNoSecretInMessages(t *testing.T) {
+	const code = "27182818"
+	hash := sha256.Sum256([]byte(code))
+	inBubble(t, func(t *testing.T) {
+		bench, key := newSimulated(t, simulator.Full23())
+		bench.Release, bench.Become, bench.CutPower = false, nil, nil
+		bench.PIN, bench.Endurance = code, 20
+		if err := pin.Set(t.Context(), key.Authenticator(), infoOf(t, key), pin.Two, []byte(code)); err != nil {
+			t.Fatal(err)
+		}
+		messages := 0
+		conformance.Run(t.Context(), bench, conformance.Selection{Report: func(r *conformance.Result) {
+			for _, text := range append(append(r.Notes, r.Observed...), r.Reason, r.String()) {
+				if strings.Contains(text, code) {
+					t.Errorf("%s: %s", r.ID(), text)
+				}
+			}
+			for _, m := range r.Messages {
+				messages++
+				if bytes.Contains(m.Data, []byte(code)) || bytes.Contains(m.Data, hash[:16]) {
+					t.Errorf("%s: %v", r.ID(), &m)
+				}
+			}
+		}})
+		if messages < 1000 {
+			t.Errorf("only %d messages", messages)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,16 +28,21 @@ func (p *probe) ctap(msg []byte) (data []byte, sw int) {
 
 // answered checks a status word and a CTAP status.
 func (p *probe) answered(data []byte, sw int, want status) {
+	if len(data) > 0 {
+		p.observe(status(data[0]).String())
+	}
 	p.check(sw == swOK && len(data) > 0 && status(data[0]) == want, "status word %04x, status %x; expected %v", sw, data[:min(1, len(data))], want)
 }
 
 // refusal checks that an APDU is refused.
 func (p *probe) refusal(sw int) {
+	p.observe(fmt.Sprintf("SW %04X", sw))
 	p.check(sw>>8 >= 0x62 && sw>>8 < 0x90, "status word %04x is no refusal", sw)
 }
 
 // sw checks a status word.
 func (p *probe) sw(got int, want ...int) {
+	p.observe(fmt.Sprintf("SW %04X", got))
 	p.check(slices.Contains(want, got), "status word %04x, expected %04x", got, want)
 }
 

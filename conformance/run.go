@@ -92,38 +92,34 @@ type runner struct {
 	sel     Selection
 	results []Result
 
-	wire    *wire
-	card    nfc.Card      // while the key lies on a reader
-	applet  bool          // is selected
-	cid     uint32        // our channel
-	base    map[int]any   // what getInfo said on the fresh key
-	info    map[int]any   // what getInfo said when the case began
-	pin     string        // what we set; empty: none
-	stage   stage         // that the key is set up for; 0: none
-	made    []*credential // discoverable, on a key in use
-	serial  int           // of the run, so that each has an RP ID of its own
-	cutting bool          // the power is about to go: no answer is no fault
+	wire       *wire
+	card       nfc.Card      // while the key lies on a reader
+	applet     bool          // is selected
+	cid        uint32        // our channel
+	base       map[int]any   // what getInfo said on the fresh key
+	info       map[int]any   // what getInfo said when the case began
+	pin        string        // what we set; empty: none
+	stage      stage         // that the key is set up for; 0: none
+	made       []*credential // discoverable, on a key in use
+	serial     int           // of the run, so that each has an RP ID of its own
+	cutting    bool          // the power is about to go: no answer is no fault
+	log        *messageLog   // of the case at work
+	pinRefused bool          // the PIN of a key in use, which is never tried again
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
 func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 	f := implementations[c.ID]
-	result := Result{Case: c, Variant: variant}
 	if f == nil {
-		result.Outcome, result.Notes = Fail, []string{"no code belongs to this case"}
-		r.add(result)
+		r.add(Result{Case: c, Variant: variant, Outcome: Fail, Reason: "no code belongs to this case"})
 		return
 	}
+	var whole Result
 	protocols := []int{0}
 	for i := 0; i < len(protocols); i++ {
-		r.serial++
-		p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocols[i]}
-		p.run(func(p *probe) {
-			r.prepare(p, variant)
-			if i == 0 && c.byProtocol() {
-				if list := p.protocols(); len(list) > 0 {
-					protocols = list
-				}
+		p := r.attempt(ctx, c, variant, protocols[i], func(p *probe) {
+			if list := p.protocols(); i == 0 && c.byProtocol() && len(list) > 0 {
+				protocols = list
 			}
 			if p.protocol == 0 {
 				p.protocol = p.bestProtocol()
@@ -131,26 +127,44 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			if r.sel.Begin != nil {
 				r.sel.Begin(c)
 			}
+			r.log = newLog() // without what it took to get here
 			f(p)
 		})
-		p.cleanUp()
+		result := p.result("")
+		result.Variant = variant
+		if len(protocols) > 1 {
+			result.Part = fmt.Sprintf("protocol%d", p.protocol)
+		}
 		for _, part := range p.parts {
-			part.Variant = variant
-			if len(protocols) > 1 {
-				part.Part = fmt.Sprintf("protocol%d.%s", p.protocol, part.Part)
-			}
+			part.Variant, part.Part = variant, strings.TrimPrefix(result.Part+"."+part.Part, ".")
 			r.add(part)
 		}
 		if len(protocols) > 1 {
-			r.add(Result{Case: c, Part: fmt.Sprintf("protocol%d", p.protocol), Outcome: p.outcome, Variant: variant, Notes: p.notes})
+			r.add(result)
 		}
-		result.Outcome = max(result.Outcome, p.outcome)
-		result.Notes = append(result.Notes, p.notes...)
+		whole = whole.join(result)
 		if p.outcome == Fail {
 			r.stage = 0
 		}
 	}
-	r.add(result)
+	whole.Part = ""
+	r.add(whole)
+}
+
+// attempt prepares the key for a case and runs it.
+func (r *runner) attempt(ctx context.Context, c *Case, variant string, protocol int, f func(p *probe)) *probe {
+	r.serial++
+	r.log = newLog()
+	p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocol}
+	p.run(func(p *probe) {
+		r.prepare(p, variant)
+		f(p)
+	})
+	log := r.log
+	r.log = nil // what follows is no part of the case
+	p.cleanUp()
+	r.log = log
+	return p
 }
 
 func (r *runner) add(result Result) {
@@ -216,6 +230,7 @@ func (r *runner) connect() error {
 			return err
 		}
 		r.wire = newWire(port)
+		r.wire.log = func(m Message) { r.log.add(m) }
 		if r.cid, err = r.wire.open(); err != nil {
 			r.disconnect()
 			return err
