@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fidokey/fidokey/conformance"
 	"github.com/fidokey/fidokey/conformance/simulated"
@@ -119,6 +120,32 @@ func TestNoSecretInMessages(t *testing.T) {
 		}})
 		if messages < 1000 {
 			t.Errorf("only %d messages", messages)
+		}
+	})
+}
+
+// TestUnattended: a key that nobody touches fails no case, and waits for none.
+func TestUnattended(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		bench, _ := newSimulated(t, simulator.Full23())
+		bench.Touch(conformance.TouchNever)
+		bench.Release, bench.Become, bench.CutPower, bench.Touch, bench.Card = false, nil, nil, nil, nil
+		bench.Unattended = true
+		count, untouched := map[conformance.Outcome]int{}, 0
+		start := time.Now()
+		conformance.Run(t.Context(), bench, conformance.Selection{Report: func(r *conformance.Result) {
+			if r.Outcome == conformance.Fail {
+				t.Error(r)
+			}
+			if strings.Contains(r.Reason, "nobody is there") {
+				untouched++
+			}
+			if r.Part == "" {
+				count[r.Outcome]++
+			}
+		}})
+		if took := time.Since(start); untouched < 50 || count[conformance.Pass] < 150 || took > 15*time.Minute {
+			t.Errorf("%d cases ended for want of a touch; %v in %v", untouched, count, took)
 		}
 	})
 }

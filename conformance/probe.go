@@ -248,7 +248,10 @@ func (p *probe) answer(cid uint32, msg []byte) reply {
 			continue
 		case in.cmd == hidKeepalive:
 			r.keepalive = append(r.keepalive, in)
-			r.prompted = r.prompted || len(in.payload) == 1 && in.payload[0] == 2
+			if len(in.payload) == 1 && in.payload[0] == 2 && !r.prompted {
+				r.prompted = true
+				p.blinks()
+			}
 			continue
 		case in.cmd == hidCBOR && len(in.payload) > 0:
 			p.decode(&r, in.payload)
@@ -262,6 +265,26 @@ func (p *probe) answer(cid uint32, msg []byte) reply {
 		}
 		return r
 	}
+}
+
+// blinks is when the key waits for a touch that somebody is to give.
+func (p *probe) blinks() {
+	switch {
+	case p.watched:
+	case p.bench.Unattended:
+		p.cancelTouch()
+	case p.bench.Blink != nil:
+		p.bench.Blink(p.Case)
+	}
+}
+
+// cancelTouch ends the case, and what the key waits with.
+func (p *probe) cancelTouch() {
+	if p.wire != nil {
+		p.wire.send(p.cid, hidCancel, nil)
+		p.wire.drain()
+	}
+	p.need(false, "the key asks for a touch, and nobody is there")
 }
 
 // decode takes a status byte and a body apart.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/fidokey/fidokey/transport/nfc"
@@ -45,46 +44,34 @@ func Missing() []string {
 func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
 	r := &runner{bench: bench, sel: sel}
 	defer r.close()
-	for stage := stageFramed; stage <= stageReset; stage++ {
-		for i := range all {
-			if c := &all[i]; c.stage() == stage && r.selected(c) && ctx.Err() == nil {
-				r.runCase(ctx, c, "")
-			}
+	for _, c := range order(sel.Match) {
+		if ctx.Err() != nil {
+			break
 		}
+		r.runCase(ctx, c, r.play(c))
 	}
-	r.runVariants(ctx)
 	return r.results
 }
 
-// runVariants takes the lines of every variant that the bench can play.
-func (r *runner) runVariants(ctx context.Context) {
-	var words []string
-	for i := range all {
-		if w := all[i].variant(); w != "" && r.selected(&all[i]) && !slices.Contains(words, w) {
-			words = append(words, w)
-		}
+// play has the key play the variant that a case asks for, if the bench can do that,
+// and returns what it plays.
+func (r *runner) play(c *Case) (variant string) {
+	word := c.variant()
+	if word == r.asked {
+		return r.playing
 	}
-	for _, word := range words {
-		label := ""
-		played := r.bench.Become != nil && r.bench.Become(word) == nil
-		if played {
-			label = word
-			r.stage, r.base, r.pin = 0, nil, ""
-			r.disconnect()
-		}
-		for i := range all {
-			if c := &all[i]; c.variant() == word && r.selected(c) && ctx.Err() == nil {
-				r.runCase(ctx, c, label)
-			}
-		}
+	r.asked = word
+	if r.bench.Become == nil || word == "" && r.playing == "" {
+		return ""
 	}
-	if r.bench.Become != nil {
-		r.disconnect()
-		r.bench.Become("")
+	r.playing = ""
+	if err := r.bench.Become(word); err == nil {
+		r.playing = word
 	}
+	r.stage, r.base, r.pin = 0, nil, ""
+	r.disconnect()
+	return r.playing
 }
-
-func (r *runner) selected(c *Case) bool { return r.sel.Match == nil || r.sel.Match(c) }
 
 // A runner holds what is the same for all cases.
 type runner struct {
@@ -92,19 +79,20 @@ type runner struct {
 	sel     Selection
 	results []Result
 
-	wire       *wire
-	card       nfc.Card      // while the key lies on a reader
-	applet     bool          // is selected
-	cid        uint32        // our channel
-	base       map[int]any   // what getInfo said on the fresh key
-	info       map[int]any   // what getInfo said when the case began
-	pin        string        // what we set; empty: none
-	stage      stage         // that the key is set up for; 0: none
-	made       []*credential // discoverable, on a key in use
-	serial     int           // of the run, so that each has an RP ID of its own
-	cutting    bool          // the power is about to go: no answer is no fault
-	log        *messageLog   // of the case at work
-	pinRefused bool          // the PIN of a key in use, which is never tried again
+	wire           *wire
+	card           nfc.Card      // while the key lies on a reader
+	applet         bool          // is selected
+	cid            uint32        // our channel
+	base           map[int]any   // what getInfo said on the fresh key
+	info           map[int]any   // what getInfo said when the case began
+	pin            string        // what we set; empty: none
+	stage          stage         // that the key is set up for; 0: none
+	made           []*credential // discoverable, on a key in use
+	serial         int           // of the run, so that each has an RP ID of its own
+	cutting        bool          // the power is about to go: no answer is no fault
+	log            *messageLog   // of the case at work
+	asked, playing string        // variants: what the last case wants, and what the key is
+	pinRefused     bool          // the PIN of a key in use, which is never tried again
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
@@ -260,7 +248,13 @@ func (r *runner) disconnect() {
 	r.dropCard()
 }
 
-func (r *runner) close() { r.disconnect() }
+// close leaves the key as it was built.
+func (r *runner) close() {
+	r.disconnect()
+	if r.asked != "" && r.bench.Become != nil {
+		r.bench.Become("")
+	}
+}
 
 func (r *runner) cycle(ctx context.Context) error {
 	r.disconnect()

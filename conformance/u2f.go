@@ -55,6 +55,7 @@ func (p *probe) u2fPolled(apdu []byte) (data []byte, sw int) {
 		if data, sw = p.message(apdu); sw != swConditions {
 			return data, sw
 		}
+		p.blinks()
 		p.wait(200 * time.Millisecond)
 	}
 	return data, sw
