@@ -193,7 +193,7 @@ func (r reply) String() string {
 	case r.fault != 0:
 		return fmt.Sprintf("CTAPHID error %s (%02x)", faultNames[r.fault], r.fault)
 	}
-	return fmt.Sprintf("%v (%02x)", r.status, byte(r.status))
+	return r.status.Error()
 }
 
 // short is hex, cut when it is very long.
@@ -320,7 +320,7 @@ func (p *probe) want(r reply, right ...status) {
 func names(list []status) string {
 	var words []string
 	for _, s := range list {
-		words = append(words, fmt.Sprintf("%v (%02x)", s, byte(s)))
+		words = append(words, s.Error())
 	}
 	return strings.Join(words, " or ")
 }
@@ -332,7 +332,11 @@ func (p *probe) judge(r reply) {
 		e.right = append(e.right, eDenied) // the PIN would not help
 	}
 	right, warn := e.accepts(r.status)
-	p.observe(r.String())
+	if r.fault == 0 && !r.lost {
+		p.observe(r.status.String())
+	} else {
+		p.observe(r.String())
+	}
 	switch {
 	case r.fault != 0 || r.lost || !right:
 		more := ""

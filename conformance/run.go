@@ -68,7 +68,7 @@ func (r *runner) play(c *Case) (variant string) {
 	if err := r.bench.Become(word); err == nil {
 		r.playing = word
 	}
-	r.stage, r.base, r.pin = 0, nil, ""
+	r.stage, r.base, r.pin, r.fresh = 0, nil, "", true
 	r.disconnect()
 	return r.playing
 }
@@ -92,6 +92,7 @@ type runner struct {
 	cutting        bool          // the power is about to go: no answer is no fault
 	log            *messageLog   // of the case at work
 	asked, playing string        // variants: what the last case wants, and what the key is
+	fresh          bool          // from the factory: the key has just become what it plays
 	pinRefused     bool          // the PIN of a key in use, which is never tried again
 }
 

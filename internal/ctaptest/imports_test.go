@@ -13,7 +13,7 @@ var rows = [][]string{
 	{"ctap2"},
 	{"pin", "trace"},
 	{"client", "simulator", "conformance"},
-	{"webauthn", "simulator/control", "conformance/simulated", "conformance/report"},
+	{"webauthn", "simulator/control", "conformance/simulated", "conformance/record"},
 	{"relyingparty", "entra", "entra/enrol"},
 	{"cmd/fidokey"},
 }

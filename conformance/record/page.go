@@ -1,4 +1,4 @@
-package report
+package record
 
 import (
 	_ "embed"
@@ -60,7 +60,7 @@ func (r *Report) WriteHTML(w io.Writer, before *Report) error {
 		for _, c := range g.Cases {
 			row := pageCase{Case: c, Change: changes[c.Case], Anchor: c.Outcome != Fail, Shown: c.shown()}
 			group.Rows = append(group.Rows, row)
-			group.Counts.add(c.Result)
+			group.Counts.Add(c.Result)
 			if c.Outcome == Fail {
 				row.Anchor = true
 				data.Failed = append(data.Failed, row)

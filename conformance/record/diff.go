@@ -1,4 +1,4 @@
-package report
+package record
 
 import (
 	"slices"
@@ -59,16 +59,20 @@ func Compare(before, after *Report) *Diff {
 		}
 		d.compare(then, now)
 	}
-	for _, id := range before.ids() {
-		then := was[id]
-		if then == nil || !ran(then) {
-			continue
-		}
-		if now := after.byID()[then.Case]; now == nil || !ran(now) {
-			d.OnlyBefore = append(d.OnlyBefore, id)
+	d.OnlyBefore, d.OnlyAfter = onlyIn(before, after), onlyIn(after, before)
+	return d
+}
+
+// onlyIn are the cases that were applicable in one of two runs.
+func onlyIn(one, other *Report) []string {
+	ids := []string{}
+	for _, id := range one.caseIDs() {
+		in, out := one.byID()[id], other.byID()[id]
+		if in != nil && ran(in) && (out == nil || !ran(out)) {
+			ids = append(ids, id)
 		}
 	}
-	return d
+	return ids
 }
 
 func (d *Diff) compare(then, now *Result) {
@@ -82,11 +86,7 @@ func (d *Diff) compare(then, now *Result) {
 	switch {
 	case fails && !failed:
 		d.NewFailures = append(d.NewFailures, change)
-	case then == nil || !ran(then):
-		if ran(now) {
-			d.OnlyAfter = append(d.OnlyAfter, now.ID())
-		}
-	case !ran(now):
+	case then == nil || !ran(then) || !ran(now): // is in OnlyBefore or OnlyAfter
 	case failed && !fails:
 		d.Fixed = append(d.Fixed, change)
 	case then.Outcome != now.Outcome && !(failed && fails), then.Part == now.Part && !sameAnswers(then, now):

@@ -1,4 +1,4 @@
-package report
+package record
 
 import (
 	"errors"
@@ -16,7 +16,7 @@ type Baseline struct {
 	// AAGUID and Firmware say which keys it is for; without Firmware all that
 	// have the AAGUID, and without both all.
 	AAGUID     string      `json:"aaguid,omitempty"`
-	Firmware   *uint       `json:"firmwareVersion,omitempty"`
+	Firmware   *uint64     `json:"firmwareVersion,omitempty"`
 	Deviations []Deviation `json:"deviations"`
 }
 

@@ -1,7 +1,7 @@
-// Package report has what a run of package conformance found out: as lines of
+// Package record has what a run of package conformance found out: as lines of
 // JSON that are written while it runs and read again, as JUnit XML and as a page.
 // Reports can be merged, compared, and held against a baseline of what is known.
-package report
+package record
 
 import (
 	"encoding/hex"
@@ -55,7 +55,7 @@ type Key struct {
 	Path     string   `json:"path,omitempty"`
 	Profile  string   `json:"simulatorProfile,omitempty"`
 	AAGUID   string   `json:"aaguid,omitempty"`
-	Firmware *uint    `json:"firmwareVersion,omitempty"`
+	Firmware *uint64  `json:"firmwareVersion,omitempty"`
 	Versions []string `json:"versions,omitempty"`
 }
 
@@ -163,9 +163,13 @@ func (s Summary) String() string {
 	return text + fmt.Sprintf(", %d not applicable", s.NotApplicable)
 }
 
-const (
-	mostBytes      = 2048 // of a message
-	mostDiagnostic = 8192
+// most is how much is reported of a case: the first and the last messages, and how
+// much of each.
+type most struct{ first, last, bytes, diagnostic int }
+
+var (
+	mostOfFailure = most{20, 60, 2048, 8192}
+	mostOfOthers  = most{4, 8, 512, 2048}
 )
 
 // From is what is reported of a result. Of parts that pass the messages are left
@@ -181,17 +185,25 @@ func From(r *conformance.Result) Result {
 	if r.Outcome == conformance.NotApplicable || r.Outcome == conformance.Pass && r.Part != "" {
 		return result
 	}
-	for _, m := range r.Messages {
-		result.Messages = append(result.Messages, fromMessage(&m))
+	limit := mostOfOthers
+	if r.Outcome == conformance.Fail {
+		limit = mostOfFailure
 	}
 	result.LeftOut = r.LeftOut
+	for i, m := range r.Messages {
+		if i >= limit.first && i < len(r.Messages)-limit.last {
+			result.LeftOut++
+			continue
+		}
+		result.Messages = append(result.Messages, fromMessage(&m, limit))
+	}
 	return result
 }
 
-func fromMessage(m *conformance.Message) Message {
+func fromMessage(m *conformance.Message, limit most) Message {
 	message := Message{
 		AtMS: milliseconds(m.At), From: "host", Door: string(m.Door), Name: m.Name(), Bytes: len(m.Data),
-		Hex: hex.EncodeToString(m.Data[:min(len(m.Data), mostBytes)]), Times: m.Times,
+		Hex: hex.EncodeToString(m.Data[:min(len(m.Data), limit.bytes)]), Times: m.Times,
 	}
 	if m.FromKey {
 		message.From = "key"
@@ -199,7 +211,7 @@ func fromMessage(m *conformance.Message) Message {
 	if m.Door == conformance.DoorHID {
 		message.Channel = fmt.Sprintf("%08x", m.Channel)
 	}
-	if text := m.Diagnostic(); len(text) <= mostDiagnostic {
+	if text := m.Diagnostic(); len(text) <= limit.diagnostic {
 		message.Diagnostic = text
 	}
 	return message
@@ -222,16 +234,29 @@ func (r *Result) Group() string { return r.Case[:len(r.Case)-len("-000")] }
 func (r *Report) Count() {
 	s := Summary{Type: "summary", TookMS: r.Summary.TookMS, Complete: r.Summary.Complete, Baseline: r.Summary.Baseline}
 	for i := range r.Results {
-		s.add(&r.Results[i])
+		s.Add(&r.Results[i])
 	}
 	r.Summary = s
 }
 
-func (s *Summary) add(r *Result) {
+// Add counts a result; parts are counted with their case.
+func (s *Summary) Add(r *Result) {
 	if r.Part != "" {
 		return
 	}
 	*map[string]*int{Pass: &s.Pass, Warning: &s.Warning, Fail: &s.Fail, Known: &s.Known, NotApplicable: &s.NotApplicable}[r.Outcome]++
+}
+
+// Failures are the results that fail, of cases that are divided those of the parts
+// that do.
+func (r *Report) Failures() (failed []*Result) {
+	leaves := r.leaves()
+	for i := range r.Results {
+		if result := &r.Results[i]; result.Outcome == Fail && leaves[result.ID()] != nil {
+			failed = append(failed, result)
+		}
+	}
+	return failed
 }
 
 // result finds a result by its ID, or nil.

@@ -1,4 +1,4 @@
-package report
+package record
 
 import (
 	"fmt"
@@ -103,15 +103,7 @@ func xmlText(text string) string {
 }
 
 // failures are the parts that fail, or the case itself.
-func (c *Case) failures() (failed []*Result) {
-	leaves := (&Report{Results: c.all()}).leaves()
-	for _, result := range append(c.Parts, c.Result) {
-		if result.Outcome == Fail && leaves[result.ID()] != nil {
-			failed = append(failed, result)
-		}
-	}
-	return failed
-}
+func (c *Case) failures() []*Result { return (&Report{Results: c.all()}).Failures() }
 
 func (c *Case) all() (results []Result) {
 	for _, p := range c.Parts {
