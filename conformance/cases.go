@@ -36,10 +36,20 @@ var all = parseCases()
 // Cases returns all cases in the order of their identifiers within each group.
 func Cases() []Case { return slices.Clone(all) }
 
+// groupTitles are the headings of cases.txt.
+var groupTitles = map[string]string{}
+
+// GroupTitle says what a group is about.
+func GroupTitle(group string) string { return groupTitles[group] }
+
 func parseCases() []Case {
 	var cases []Case
+	heading := ""
 	for line := range strings.Lines(casesText) {
 		line = strings.TrimSpace(line)
+		if text, ok := strings.CutPrefix(line, "# "); ok {
+			heading = text
+		}
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -48,6 +58,7 @@ func parseCases() []Case {
 			panic(fmt.Sprintf("conformance: cases.txt: %q", line))
 		}
 		cases = append(cases, Case{m[1], m[2], strings.ReplaceAll(m[3], " ", ""), strings.Fields(m[4]), m[5], m[6]})
+		groupTitles[cases[len(cases)-1].Group()] = heading
 	}
 	return cases
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	mathrand "math/rand/v2"
+	"strings"
 	"time"
 )
 
@@ -50,7 +51,16 @@ func (p *probe) fault(cid uint32, codes ...byte) {
 		p.observe(fmt.Sprintf("CTAPHID error %s (%02x)", faultNames[in.payload[0]], in.payload[0]))
 	}
 	p.check(in != nil && in.cid == cid && in.cmd == hidError && len(in.payload) == 1 && bytes.IndexByte(codes, in.payload[0]) >= 0,
-		"expected CTAPHID error %x on channel %08x, got %v", codes, cid, in)
+		"expected CTAPHID error %s on channel %08x, got %v", faults(codes), cid, in)
+}
+
+// faults names codes of ERROR messages.
+func faults(codes []byte) string {
+	var names []string
+	for _, code := range codes {
+		names = append(names, fmt.Sprintf("%s (%02x)", faultNames[code], code))
+	}
+	return strings.Join(names, " or ")
 }
 
 // silent checks that nothing comes.

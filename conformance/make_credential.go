@@ -142,7 +142,7 @@ var mcCases = cases{
 		id := random(64)
 		c := p.register(discoverable(), set(id, 3, "id"))
 		found := p.find(c.rp, []*credential{c}, false)
-		p.check(bytes.Equal(blob(asMap(found[0].body[4])["id"]), id), "user.id came back as %x", asMap(found[0].body[4])["id"])
+		p.check(bytes.Equal(blob(asMap(found[0].body[4])["id"]), id), "user.id came back as %x", blob(asMap(found[0].body[4])["id"]))
 	},
 	"MC-018": mcCase(drop(3, "name"), drop(3, "displayName")),
 	"MC-019": mcCase(set(7, 3, "name")),

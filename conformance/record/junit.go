@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jstemmer/go-junit-report/v2/junit"
+
+	"github.com/fidokey/fidokey/conformance"
 )
 
 // WriteJUnit writes JUnit XML: a suite for each group, a test case for each case.
@@ -39,6 +41,9 @@ type Group struct {
 	Name  string
 	Cases []Case
 }
+
+// Title says what the group is about.
+func (g Group) Title() string { return conformance.GroupTitle(g.Name) }
 
 // A Case is the result of a case with those of its parts.
 type Case struct {
