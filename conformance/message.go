@@ -92,7 +92,7 @@ func (m *Message) ctapName(data []byte) string {
 	var params map[any]cbor.RawMessage
 	if names := subcommands[data[0]]; names != nil && decMode.Unmarshal(data[1:], &params) == nil {
 		key := int64(1)
-		if data[0] == cmdBioEnrollment {
+		if data[0] == cmdBioEnrollment || data[0] == cmdClientPIN {
 			key = 2
 		}
 		var sub uint64

@@ -146,7 +146,10 @@ func (p *probe) each(name string, f func(p *probe)) {
 	part.run(f)
 	p.names = part.names
 	if p.outcome < part.outcome || p.reason == "" && part.outcome == NotApplicable {
-		p.outcome, p.reason = max(p.outcome, part.outcome), name+": "+part.reason
+		p.outcome, p.reason = max(p.outcome, part.outcome), part.reason
+		if part.outcome != NotApplicable {
+			p.reason = name + ": " + part.reason
+		}
 	}
 	p.parts = append(append(p.parts, part.parts...), part.result(name))
 	whole.join(p.log)

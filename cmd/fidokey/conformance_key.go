@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -129,7 +130,7 @@ func (e *env) suiteKeyInUse(ctx context.Context, o *conformanceRunOptions) (*sui
 	prompt.PIN = func(_ context.Context, r client.PINRequest) (entered []byte, err error) {
 		e.note("PIN: %v.", r.Retries)
 		entered, err = o.pin.read(e)
-		pin = norm.NFC.Bytes(entered)
+		pin = bytes.Clone(norm.NFC.Bytes(entered)) // what is returned gets wiped
 		return entered, err
 	}
 	opened, err := e.openKey(ctx, prompt)
