@@ -182,6 +182,9 @@ func (e *env) benchInUse(ctx context.Context, path string, watch *goneWatch, o *
 	}}
 	if reader, ok := strings.CutPrefix(path, readerPrefix); ok {
 		bench.Card = func() (nfc.Card, error) {
+			if err := watch.note(nfc.CutPower(ctx, reader)); err != nil {
+				return nil, err
+			}
 			card, err := nfc.OpenReader(ctx, reader)
 			return card, watch.note(err)
 		}
