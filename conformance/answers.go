@@ -1,7 +1,6 @@
 package conformance
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -18,8 +17,8 @@ type Answers struct {
 }
 
 var (
-	hidErrors   = regexp.MustCompile(`HID (?:error )?((?:[A-Z]+_[A-Z]+)(?:, (?:[A-Z]+_[A-Z]+))*)`)
-	statusWords = regexp.MustCompile(`\b(?:SW )?([69][0-9A-F]{3}|61xx)\b`)
+	hidErrors   = lazily(`HID (?:error )?((?:[A-Z]+_[A-Z]+)(?:, (?:[A-Z]+_[A-Z]+))*)`)
+	statusWords = lazily(`\b(?:SW )?([69][0-9A-F]{3}|61xx)\b`)
 )
 
 // Answers reads the words of the case.
@@ -27,8 +26,8 @@ func (c *Case) Answers() Answers {
 	var a Answers
 	e := expect(c.Expected, false)
 	a.AnyError, a.Record = e.anyError, e.record
-	outside := parenthesis.ReplaceAllString(c.Expected, "")
-	for _, m := range hidErrors.FindAllStringSubmatch(c.Expected, -1) {
+	outside := parenthesis().ReplaceAllString(c.Expected, "")
+	for _, m := range hidErrors().FindAllStringSubmatch(c.Expected, -1) {
 		for name := range strings.SplitSeq(m[1], ", ") {
 			a.Accepted = append(a.Accepted, "CTAPHID "+name)
 		}
@@ -38,7 +37,7 @@ func (c *Case) Answers() Answers {
 		a.Tolerated = statusNames(e.seen)
 	}
 	if strings.Contains(c.Expected, "SW ") {
-		for _, m := range statusWords.FindAllStringSubmatch(c.Expected, -1) {
+		for _, m := range statusWords().FindAllStringSubmatch(c.Expected, -1) {
 			word := "SW " + m[1]
 			switch inside := !strings.Contains(outside, m[1]); {
 			case slices.Contains(a.Accepted, word), slices.Contains(a.Tolerated, word):

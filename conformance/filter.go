@@ -32,7 +32,7 @@ func (f Filter) Match() (func(c *Case) bool, error) {
 		return nil, err
 	}
 	for _, group := range f.Groups {
-		if !slices.ContainsFunc(all, func(c Case) bool { return c.Group() == strings.ToUpper(group) }) {
+		if !slices.ContainsFunc(allCases(), func(c Case) bool { return c.Group() == strings.ToUpper(group) }) {
 			return nil, fmt.Errorf("there is no group %s; the groups are %s", group, strings.Join(Groups(), " "))
 		}
 	}
@@ -62,7 +62,7 @@ func (f Filter) patterns() (patterns []string, err error) {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return nil, fmt.Errorf("%s is no pattern of identifiers", id)
 		}
-		if !slices.ContainsFunc(all, func(c Case) bool { return matches([]string{pattern}, c.ID) }) {
+		if !slices.ContainsFunc(allCases(), func(c Case) bool { return matches([]string{pattern}, c.ID) }) {
 			return nil, fmt.Errorf("there is no case %s", id)
 		}
 		patterns = append(patterns, pattern)
@@ -79,8 +79,8 @@ func matches(patterns []string, id string) bool {
 
 // Groups are the groups in the order of their cases.
 func Groups() (groups []string) {
-	for i := range all {
-		if g := all[i].Group(); !slices.Contains(groups, g) {
+	for i := range allCases() {
+		if g := allCases()[i].Group(); !slices.Contains(groups, g) {
 			groups = append(groups, g)
 		}
 	}
@@ -134,8 +134,8 @@ func (c *Case) weight() int {
 // stage, and then the variants.
 func order(match func(c *Case) bool) (cases []*Case) {
 	take := func(belongs func(c *Case) bool) {
-		for i := range all {
-			if c := &all[i]; belongs(c) && (match == nil || match(c)) {
+		for i := range allCases() {
+			if c := &allCases()[i]; belongs(c) && (match == nil || match(c)) {
 				cases = append(cases, c)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/fidokey/fidokey/transport/nfc"
 )
@@ -24,16 +25,17 @@ type Selection struct {
 }
 
 // implementations has the code of the cases.
-var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
-	cbrCases, xcpCases, xhsCases, staCases,
-	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases, nfcCases, u2fCases)
+var implementations = sync.OnceValue(func() cases {
+	return merge(hidCases(), infoCases(), mcCases(), mcrCases(), gaCases(), gnaCases(), pinCases(), rstCases(), cmCases(), cbrCases(), xcpCases(), xhsCases(),
+		staCases(), cfgCases(), bioCases(), lbCases(), xcbCases(), xlbCases(), xmpCases(), nfcCases(), u2fCases())
+})
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
 	var missing []string
-	for i := range all {
-		if implementations[all[i].ID] == nil {
-			missing = append(missing, all[i].ID)
+	for i := range allCases() {
+		if implementations()[allCases()[i].ID] == nil {
+			missing = append(missing, allCases()[i].ID)
 		}
 	}
 	return missing
@@ -98,7 +100,7 @@ type runner struct {
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
 func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
-	f := implementations[c.ID]
+	f := implementations()[c.ID]
 	if f == nil {
 		r.add(Result{Case: c, Variant: variant, Outcome: Fail, Reason: "no code belongs to this case"})
 		return

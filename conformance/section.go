@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // A Section is where a specification says what a case asks for.
@@ -22,16 +23,14 @@ func (s Section) String() string {
 //go:embed sections.txt
 var sectionsText string
 
-var (
-	sectionLine  = regexp.MustCompile(`^(\w+) ([\d.]+) (.+): ([A-Z0-9]+-\d{3}.*)$`)
-	sectionCases = regexp.MustCompile(`([A-Z0-9]+)-(\d{3})(?:\.\.(\d{3}))?`)
-	documents    = map[string]string{"CTAP": "CTAP 2.3", "WebAuthn": "WebAuthn Level 2", "U2F": "FIDO U2F Raw Message Formats 1.2"}
-)
+var documents = map[string]string{"CTAP": "CTAP 2.3", "WebAuthn": "WebAuthn Level 2", "U2F": "FIDO U2F Raw Message Formats 1.2"}
 
 // sections are by the identifiers of the cases.
-var sections = parseSections()
+var sections = sync.OnceValue(parseSections)
 
 func parseSections() map[string]Section {
+	sectionLine := regexp.MustCompile(`^(\w+) ([\d.]+) (.+): ([A-Z0-9]+-\d{3}.*)$`)
+	sectionCases := regexp.MustCompile(`([A-Z0-9]+)-(\d{3})(?:\.\.(\d{3}))?`)
 	found := map[string]Section{}
 	for line := range strings.Lines(sectionsText) {
 		line = strings.TrimSpace(line)
@@ -61,4 +60,4 @@ func parseSections() map[string]Section {
 }
 
 // Section is where a specification says what the case asks for.
-func (c *Case) Section() Section { return sections[c.ID] }
+func (c *Case) Section() Section { return sections()[c.ID] }

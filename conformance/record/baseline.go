@@ -72,7 +72,7 @@ func readBaseline(path string) (*Baseline, error) {
 	}
 	for _, d := range b.Deviations {
 		id, _ := splitID(d.Case)
-		if _, ok := places[id]; !ok {
+		if _, ok := places()[id]; !ok {
 			return nil, fmt.Errorf("%s: there is no case %q", path, d.Case)
 		}
 	}

@@ -6,18 +6,21 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 //go:embed page.html
 var pageText string
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"words":   func(list []string) string { return strings.Join(list, ", ") },
-	"seconds": seconds,
-	"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"label":   func(outcome string) string { return labels[outcome] },
-}).Parse(pageText))
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"words":   func(list []string) string { return strings.Join(list, ", ") },
+		"seconds": seconds,
+		"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"label":   func(outcome string) string { return labels[outcome] },
+	}).Parse(pageText))
+})
 
 var labels = map[string]string{Pass: "pass", Warning: "warning", Fail: "fail", Known: "known", NotApplicable: "n/a"}
 
@@ -69,7 +72,7 @@ func (r *Report) WriteHTML(w io.Writer, before *Report) error {
 		data.Groups = append(data.Groups, group)
 	}
 	slices.SortStableFunc(data.Groups, func(a, b pageGroup) int { return b.Counts.Fail - a.Counts.Fail })
-	return page.Execute(w, data)
+	return page().Execute(w, data)
 }
 
 // shown are the case and its parts that are worth a look.
