@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/fidokey/fidokey/conformance"
+	"github.com/fidokey/fidokey/conformance/simulated"
 	"github.com/fidokey/fidokey/simulator"
 )
 
@@ -12,7 +13,7 @@ var notOfTheFull = []string{"INF-021", "INF-026", "INF-037", "MCR-011", "PIN-025
 
 // oddProfile has what the full simulator lacks.
 func oddProfile() *simulator.Profile {
-	odd := variantOf(variantOf(simulator.Full23(), "nomcga"), "largeblob")
+	odd := simulated.VariantOf(simulated.VariantOf(simulator.Full23(), "nomcga"), "largeblob")
 	odd.GetInfo.MaxPINLength = new(uint(20))
 	odd.GetInfo.Certifications = map[string]uint{"FIDO": 1}
 	return odd
