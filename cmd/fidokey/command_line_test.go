@@ -154,7 +154,7 @@ func usesKey(cmd *cobra.Command) bool {
 		return false
 	}
 	keyless := []string{"simulator", "version", "verify", "rp", "list", "doctor", "metadata", "trace", "man"}
-	keylessLeaves := []string{"fidokey credentials forget", "fidokey entra decode", "fidokey entra inventory", "fidokey entra ledger", "fidokey entra list", "fidokey entra report", "fidokey entra stand-in", "fidokey entra unregister"}
+	keylessLeaves := []string{"fidokey conformance diff", "fidokey conformance list", "fidokey conformance merge", "fidokey conformance show", "fidokey credentials forget", "fidokey entra decode", "fidokey entra inventory", "fidokey entra ledger", "fidokey entra list", "fidokey entra report", "fidokey entra stand-in", "fidokey entra unregister"}
 	return !slices.Contains(keyless, words(cmd)[0]) && !slices.Contains(keylessLeaves, cmd.CommandPath())
 }
 

@@ -22,6 +22,7 @@ const (
 	eventReinsert   = "reinsert"   // stage: "remove", "insert", "reset"
 	eventEnrolment  = "enrolment"  // of many users: stage, left, station, user, device, error
 	eventNote       = "note"       // message
+	eventProgress   = "progress"   // of many cases: case, done, total, failed
 	eventError      = "error"      // as in the answer of --json
 	eventDone       = "done"       // exitCode
 )
