@@ -14,7 +14,7 @@ var rows = [][]string{
 	{"pin", "trace"},
 	{"client", "simulator", "conformance"},
 	{"webauthn", "simulator/control"},
-	{"relyingparty", "entra", "entra/enrol"},
+	{"relyingparty", "entra", "entra/enrol", "bench"},
 	{"cmd/fidokey"},
 }
 

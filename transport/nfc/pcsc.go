@@ -32,6 +32,8 @@ type pcscHandle interface {
 	Reconnect() error
 	// Disconnect leaves the card as it is.
 	Disconnect() error
+	// CutPower takes the card's power and gives it back.
+	CutPower() error
 }
 
 // readerState is SCARD_READERSTATE.

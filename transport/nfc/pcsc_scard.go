@@ -75,6 +75,12 @@ func (h scardHandle) Transmit(apdu []byte) ([]byte, error) {
 	return response, code(err)
 }
 
+// CutPower is no Disconnect with SCARD_UNPOWER_CARD, after which pcscd does not power
+// the card for the next who connects.
+func (h scardHandle) CutPower() error {
+	return code(h.card.Reconnect(scard.ShareShared, scard.ProtocolAny, scard.UnpowerCard))
+}
+
 func (h scardHandle) Reconnect() error {
 	return code(h.card.Reconnect(scard.ShareShared, scard.ProtocolAny, scard.LeaveCard))
 }

@@ -459,6 +459,42 @@ func TestPCSCResetByAnother(t *testing.T) {
 	}
 }
 
+// TestPCSCCutPower: the card loses its power, who else has it is told, and the next
+// who connects has it as new.
+func TestPCSCCutPower(t *testing.T) {
+	needPCSC(t)
+	noLeaks(t)
+	reader := pcscd.Readers[1]
+	var cuts atomic.Int64
+	card := always("9000")
+	card.power = func(on bool) {
+		if !on {
+			cuts.Add(1)
+		}
+	}
+	lay(t, reader, card)
+	opened := openReader(t, reader)
+	if _, err := opened.Transmit(soon(t), unhex("00000000")); err != nil {
+		t.Fatal(err)
+	}
+	before := cuts.Load()
+	if err := nfc.CutPower(soon(t), reader.Name); err != nil {
+		t.Fatal(err)
+	}
+	if n := cuts.Load() - before; n != 1 {
+		t.Errorf("the power was cut %d times", n)
+	}
+	if _, err := opened.Transmit(soon(t), unhex("00000000")); !errors.Is(err, nfc.ErrReset) && !errors.Is(err, transport.ErrClosed) {
+		t.Errorf("who had it: %v", err)
+	}
+	if _, err := openReader(t, reader).Transmit(soon(t), unhex("00000000")); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if err := nfc.CutPower(soon(t), "nowhere"); !errors.Is(err, nfc.ErrNoReader) {
+		t.Errorf("nowhere: %v", err)
+	}
+}
+
 // TestPCSCServiceDies: while a card works, and under a watch, which goes on when the
 // service is back.
 func TestPCSCServiceDies(t *testing.T) {

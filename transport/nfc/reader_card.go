@@ -30,6 +30,21 @@ type Transactor interface {
 	End()
 }
 
+// CutPower takes the power of the card in a reader and gives it back: the card is as
+// new. With some readers the field stays, so that a key only begins anew. Other
+// programs that have the card are told that it was reset.
+func CutPower(ctx context.Context, reader string) error {
+	card, err := system.open(ctx, reader)
+	if err != nil {
+		return fmt.Errorf("%s: %w", reader, err)
+	}
+	defer card.Close()
+	if _, err := card.do(ctx, func() ([]byte, error) { return nil, explain(card.handle.CutPower()) }); err != nil {
+		return fmt.Errorf("%s: %w", reader, err)
+	}
+	return nil
+}
+
 // A latecomer is a Card whose Transmit leaves when ctx ends, before the card has
 // answered.
 type latecomer interface {

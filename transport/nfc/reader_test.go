@@ -194,6 +194,7 @@ func (h *deskHandle) BeginTransaction() error { defer h.call()(); return h.there
 func (h *deskHandle) EndTransaction() error   { defer h.call()(); return h.there() }
 func (h *deskHandle) Reconnect() error        { defer h.call()(); h.state = h.readers[h.reader]; return nil }
 func (h *deskHandle) Disconnect() error       { defer h.call()(); h.handles.Add(-1); return nil }
+func (h *deskHandle) CutPower() error         { defer h.call()(); return h.there() }
 func (h *deskHandle) Transmit(apdu []byte) ([]byte, error) {
 	defer h.call()()
 	if len(apdu) == 0 {
