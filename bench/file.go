@@ -25,7 +25,7 @@ type File struct {
 
 // Times are how long things take on a bench.
 type Times struct {
-	// Settle is the wait after the power was switched.
+	// Settle is how long the power stays off.
 	Settle time.Duration `yaml:"settle"`
 	// Enumerate is how long a key may take until it is there, or gone.
 	Enumerate time.Duration `yaml:"enumerate"`
@@ -230,6 +230,9 @@ func (k *Key) check(wrong complaint) {
 		if d.Switch != nil && !slices.Contains(d.purposes, member) {
 			wrong(member, "the driver %s is not for %s", d.name, member)
 		}
+	}
+	if k.Match.Device == onReader && k.Reader == nil {
+		wrong("match", "match.device is reader, and there is none")
 	}
 	if k.Reader != nil && k.Reader.Name == "" {
 		wrong("reader", "reader has no name")

@@ -24,12 +24,15 @@ type Match struct {
 	// Firmware is firmwareVersion of getInfo.
 	Firmware *uint64 `yaml:"firmware"`
 	// Device is a software key as of --device: "tcp:127.0.0.1:35962", or
-	// "simulator".
+	// "simulator"; or "reader": the key lies on its reader, and nowhere else.
 	Device string `yaml:"device"`
 }
 
 // inProcess is the Device of a simulator in this process.
 const inProcess = "simulator"
+
+// onReader is the Device of a key on a reader.
+const onReader = "reader"
 
 // A hexID is a vendor's or product's number, four hexadecimal digits.
 type hexID uint16
@@ -86,8 +89,8 @@ func (m *Match) check(wrong complaint) {
 	if m.Device == "" {
 		return
 	}
-	if m.Device != inProcess && hid.Dialer(m.Device) == nil {
-		wrong("match", "device %q is neither simulator nor unix:PATH, tcp:HOST:PORT or udp:HOST:PORT", m.Device)
+	if m.Device != inProcess && m.Device != onReader && hid.Dialer(m.Device) == nil {
+		wrong("match", "device %q is neither simulator nor reader, unix:PATH, tcp:HOST:PORT or udp:HOST:PORT", m.Device)
 	}
 	if m.Vendor != nil || m.Product != nil || m.Serial != "" || m.Port != "" || m.Name != "" {
 		wrong("match", "a software key at %s has no vendor, product, serial, port or name", m.Device)
