@@ -28,7 +28,7 @@ type Options struct {
 type Bench struct {
 	*File
 	options Options
-	places map[string]*Place
+	places  map[string]*Place
 
 	devices func() ([]hid.Info, error)
 	open    func(path string) (hid.Port, error)
@@ -116,6 +116,7 @@ type Place struct {
 	soft   *simulated // for match.device: simulator
 
 	mu        sync.Mutex
+	longReset bool     // longTouchForReset, when getInfo was asked last
 	others    []string // paths of keys that look alike and stayed when ours was unplugged
 	switching bool     // the power, so that errors of the port are our own doing
 	faults    []string // of the transport, that were not

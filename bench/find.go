@@ -116,8 +116,22 @@ func (p *Place) answers(ctx context.Context) (bool, error) {
 func (p *Place) ask(ctx context.Context, f *Found) (err error) {
 	return p.use(ctx, f.Path, client.Options{}, func(key *client.Key) error {
 		f.Info, err = key.Info(ctx)
+		p.sawInfo(f.Info)
 		return err
 	})
+}
+
+// sawInfo notes what is needed later, when the key must not be asked.
+func (p *Place) sawInfo(info *ctap2.GetInfoResponse) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.longReset = info != nil && info.LongTouchForReset != nil && *info.LongTouchForReset
+}
+
+func (p *Place) longTouchForReset() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.longReset
 }
 
 // use opens the key at a path for the client's flows.

@@ -182,7 +182,9 @@ func TestFindUSB(t *testing.T) {
 		{Path: "/dev/hidraw2", VendorID: 0x18d1, ProductID: 0x9470, Manufacturer: "Google", Product: "Titan Security Key"},
 	}
 	b.devices = func() ([]hid.Info, error) { return devices, nil }
-	b.usbPort = func(path string) string { return map[string]string{"/dev/hidraw0": "1-4.1", "/dev/hidraw1": "1-4.2"}[path] }
+	b.usbPort = func(path string) string {
+		return map[string]string{"/dev/hidraw0": "1-4.1", "/dev/hidraw1": "1-4.2"}[path]
+	}
 	for name, want := range map[string]string{"serial": "/dev/hidraw0", "port": "/dev/hidraw1", "name": "/dev/hidraw2"} {
 		if found, err := place(t, b, name).Find(t.Context()); err != nil || found.Path != want {
 			t.Errorf("%s: %+v, %v", name, found, err)
@@ -326,7 +328,7 @@ func TestPowerCycle(t *testing.T) {
 // idle is a power driver that does nothing, as a hub that cuts data only.
 type idle struct{}
 
-func (idle) Set(context.Context, bool) error        { return nil }
+func (idle) Set(context.Context, bool) error       { return nil }
 func (idle) Probe(context.Context) (string, error) { return "", nil }
 
 // TestPowerStays: a key that does not go when its power is off.
@@ -509,4 +511,3 @@ func TestInProcess(t *testing.T) {
 		t.Error(err)
 	}
 }
-

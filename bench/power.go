@@ -177,7 +177,7 @@ func (p *Place) reset(ctx context.Context, v *Verdict) (*Reset, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Reset{LongTouch: v.Found.Info != nil && v.Found.Info.LongTouchForReset != nil && *v.Found.Info.LongTouchForReset}
+	r := &Reset{LongTouch: p.longTouchForReset()}
 	if r.Cycle, err = p.PowerCycle(ctx); err != nil {
 		return nil, err
 	}

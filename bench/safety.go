@@ -155,6 +155,7 @@ func (p *Place) look(ctx context.Context, v *Verdict, noted *state) error {
 			return err
 		}
 		v.Found.Info = info
+		p.sawInfo(info)
 		v.Store.PIN, _ = info.Option(ctap2.OptionClientPIN)
 		v.Store.Fingerprints, _ = info.Option(ctap2.OptionBioEnroll)
 		v.Store.Remaining = info.RemainingDiscoverableCredentials
