@@ -61,6 +61,9 @@ func Load(path string, o Options) (*Bench, error) {
 	return b, nil
 }
 
+// Owner is who locks keys here; empty: each process for itself.
+func (b *Bench) Owner() string { return b.options.Owner }
+
 // Places returns the places of all keys, by name.
 func (b *Bench) Places() []*Place {
 	var all []*Place

@@ -25,18 +25,23 @@ type Holder struct {
 	PID   int       `json:"pid"`
 	Host  string    `json:"host"`
 	Since time.Time `json:"since"`
+	// Until is when the lock ends, whatever process does; zero: with the process.
+	Until time.Time `json:"until,omitzero"`
 }
 
 func (h Holder) String() string {
-	return fmt.Sprintf("%s (process %d on %s, for %v)", h.Owner, h.PID, h.Host, h.Age())
+	return fmt.Sprintf("%s (process %d on %s, for %v by now)", h.Owner, h.PID, h.Host, h.Age())
 }
 
 // Age is for how long it has been held.
 func (h Holder) Age() time.Duration { return max(0, time.Since(h.Since).Round(time.Second)) }
 
-// Stale reports whether the process that holds the lock is gone. Of one on another
-// machine nobody can tell from here.
+// Stale reports whether the lock's time is up, or the process that holds it is gone.
+// Of one on another machine nobody can tell from here.
 func (h Holder) Stale() bool {
+	if !h.Until.IsZero() {
+		return time.Now().After(h.Until)
+	}
 	host, err := os.Hostname()
 	return err == nil && host == h.Host && !alive(h.PID, h.Since)
 }
@@ -48,7 +53,7 @@ func NewHolder(owner string, pid int) Holder {
 	if owner == "" {
 		owner = fmt.Sprintf("%s@%s:%d", userName(), host, pid)
 	}
-	return Holder{owner, pid, host, time.Now().UTC().Round(0)}
+	return Holder{Owner: owner, PID: pid, Host: host, Since: time.Now().UTC().Round(0)}
 }
 
 func userName() string {
@@ -124,7 +129,7 @@ func (p *Place) tryLock(h Holder) (lock *Lock, err error) {
 // isOurs reports whether the lock is held for this process.
 func (h *Holder) isOurs(owner string) bool {
 	host, err := os.Hostname()
-	return owner != "" && h.Owner == owner || err == nil && h.Host == host && h.PID == os.Getppid()
+	return owner != "" && h.Owner == owner || err == nil && h.Host == host && h.Until.IsZero() && h.PID == os.Getppid()
 }
 
 // Unlock lets others have the key. One that was locked before stays locked.

@@ -256,6 +256,8 @@ func TestStaleLock(t *testing.T) {
 	late.Since = time.Now().Add(-24 * time.Hour)
 	away := NewHolder("", gone.Process.Pid)
 	away.Host = "elsewhere.example"
+	over, hour := NewHolder("", os.Getpid()), NewHolder("", gone.Process.Pid)
+	over.Until, hour.Until = time.Now().Add(-time.Second).UTC().Round(0), time.Now().Add(time.Hour).UTC().Round(0)
 	for name, c := range map[string]struct {
 		holder Holder
 		stale  bool
@@ -264,6 +266,8 @@ func TestStaleLock(t *testing.T) {
 		"gone":     {NewHolder("", gone.Process.Pid), true},
 		"reused":   {late, true},
 		"far away": {away, false},
+		"over":     {over, true},
+		"an hour":  {hour, false},
 	} {
 		if _, err := os.Stat("/proc/self"); name == "reused" && err != nil {
 			continue

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -128,6 +129,17 @@ func (s *schemas) cmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s is empty", file)
 	}
 	ts.Check(s.answers(text))
+}
+
+// benchFile is the command "benchfile" of the scripts: a bench file is as its schema
+// says.
+func (s *schemas) benchFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: benchfile FILE")
+	}
+	var document any
+	ts.Check(yaml.Load([]byte(ts.ReadFile(args[0])), &document))
+	ts.Check(s.validate("bench.json", document))
 }
 
 // events is the command "events" of the scripts: what the last program wrote to
