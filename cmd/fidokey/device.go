@@ -87,6 +87,9 @@ func (e *env) places(ctx context.Context) ([]place, error) {
 	if file, ok := strings.CutPrefix(name, tracePrefix); ok {
 		return []place{e.tracePlace(file)}, nil
 	}
+	if onBench, ok := strings.CutPrefix(name, benchPrefix); ok {
+		return []place{e.benchPlace(onBench)}, nil
+	}
 	if dial := hid.Dialer(name); dial != nil {
 		device := deviceInfo{Path: name, Product: "software key"}
 		return []place{{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
@@ -169,7 +172,7 @@ func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, er
 		return nil, err
 	}
 	name := e.global.device
-	if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) {
+	if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) || strings.HasPrefix(name, benchPrefix) {
 		return places[0].open(ctx, prompt)
 	}
 	return e.openNamed(ctx, places, name, prompt)
