@@ -2,7 +2,6 @@ package bench
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/fidokey/fidokey/internal/yamlfile"
 )
 
 // A File is a bench file.
@@ -74,18 +75,7 @@ type Reader struct {
 }
 
 // A FileError is what is wrong with a bench file, at a line and a column.
-type FileError struct {
-	Path         string
-	Line, Column int // from 1; 0: not known
-	Message      string
-}
-
-func (e *FileError) Error() string {
-	if e.Line == 0 {
-		return e.Path + ": " + e.Message
-	}
-	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Message)
-}
+type FileError = yamlfile.Error
 
 // LoadFile reads a bench file. Paths in it are those of its folder.
 func LoadFile(path string) (*File, error) {
@@ -105,30 +95,22 @@ func LoadFile(path string) (*File, error) {
 // known are errors, each with its place.
 func Parse(path string, text []byte) (*File, error) {
 	f := &File{Times: defaultTimes}
-	var document yaml.Node
-	err := yaml.Load(text, &document, yaml.WithUniqueKeys())
-	if err == nil {
-		err = document.Load(f, yaml.WithKnownFields(), yaml.WithUniqueKeys())
-	}
+	root, err := yamlfile.Parse(path, text, f)
 	if err != nil {
-		return nil, fileErrors(path, err)
+		return nil, err
 	}
 	var wrong []error
 	at := func(node *yaml.Node, format string, args ...any) {
-		wrong = append(wrong, &FileError{path, node.Line, node.Column, fmt.Sprintf(format, args...)})
-	}
-	root := &document
-	if root.Kind == yaml.DocumentNode {
-		root = root.Content[0]
+		wrong = append(wrong, yamlfile.At(path, node, format, args...))
 	}
 	f.Times.check(func(member, format string, args ...any) {
-		at(lookup(root, "times", member), "times: "+format, args...)
+		at(yamlfile.Lookup(root, "times", member), "times: "+format, args...)
 	})
 	if len(f.Keys) == 0 {
 		at(root, "there are no keys")
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Keys)) {
-		node := lookup(root, "keys", name)
+		node := yamlfile.Lookup(root, "keys", name)
 		if !keyName.MatchString(name) {
 			at(node, "key %q: a name has letters, digits, and dots, dashes and underscores between them", name)
 		}
@@ -136,7 +118,7 @@ func Parse(path string, text []byte) (*File, error) {
 			f.Keys[name] = &Key{}
 		}
 		f.Keys[name].check(func(member, format string, args ...any) {
-			at(lookup(root, "keys", name, member), "key "+name+": "+format, args...)
+			at(yamlfile.Lookup(root, "keys", name, member), "key "+name+": "+format, args...)
 		})
 	}
 	if len(wrong) > 0 {
@@ -147,53 +129,6 @@ func Parse(path string, text []byte) (*File, error) {
 
 // keyName is what can be part of a file name everywhere.
 var keyName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-
-// lookup is the node of a member, or of the last one on the way that is there.
-func lookup(n *yaml.Node, path ...string) *yaml.Node {
-	for _, name := range path {
-		found := false
-		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content) && !found; i += 2 {
-			if found = n.Content[i].Value == name; found {
-				n = n.Content[i+1]
-			}
-		}
-		if !found {
-			return n
-		}
-	}
-	return n
-}
-
-// fileErrors gives the errors of the parser their place.
-func fileErrors(path string, err error) error {
-	var all *yaml.LoadErrors
-	if errors.As(err, &all) {
-		var each []error
-		for _, e := range all.Errors {
-			each = append(each, fileErrors(path, e))
-		}
-		return errors.Join(each...)
-	}
-	var one *yaml.LoadError
-	if errors.As(err, &one) {
-		return &FileError{path, int(one.Mark.Line), int(one.Mark.Column), plain(one.Message)}
-	}
-	return &FileError{Path: path, Message: plain(err.Error())}
-}
-
-// ofGo are words of Go in the parser's errors.
-var ofGo = regexp.MustCompile(` in type \S+| into bench\.[A-Z]\w*`)
-
-// plain is an error of the parser without words of Go.
-func plain(message string) string {
-	message = ofGo.ReplaceAllStringFunc(message, func(words string) string {
-		if strings.HasPrefix(words, " into") {
-			return " here"
-		}
-		return ""
-	})
-	return strings.NewReplacer("cannot construct", "cannot read", "time.Duration", "a time as 1s or 100ms", "yaml: ", "").Replace(message)
-}
 
 // A complaint says what is wrong with a member.
 type complaint func(member, format string, args ...any)
