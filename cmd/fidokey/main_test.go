@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 	schemas := loadSchemas(t)
 	commands := stationCmds()
 	commands["exits"], commands["awaits"] = exits, awaits
-	commands["schema"], commands["events"], commands["benchfile"] = schemas.cmd, schemas.events, schemas.benchFile
+	commands["schema"], commands["events"], commands["yamlfile"] = schemas.cmd, schemas.events, schemas.yamlFile
 	commands["blob"], commands["serve"] = blobCmd, serveCmd
 	t.Cleanup(func() {
 		for file, used := range schemas.used {

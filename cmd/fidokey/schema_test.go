@@ -131,15 +131,17 @@ func (s *schemas) cmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.answers(text))
 }
 
-// benchFile is the command "benchfile" of the scripts: a bench file is as its schema
-// says.
-func (s *schemas) benchFile(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: benchfile FILE")
+// yamlFile is the command "yamlfile" of the scripts: a file is as a schema says, or is
+// not.
+func (s *schemas) yamlFile(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] yamlfile SCHEMA FILE")
 	}
 	var document any
-	ts.Check(yaml.Load([]byte(ts.ReadFile(args[0])), &document))
-	ts.Check(s.validate("bench.json", document))
+	ts.Check(yaml.Load([]byte(ts.ReadFile(args[1])), &document))
+	if err := s.validate(args[0], document); (err != nil) != neg {
+		ts.Fatalf("%s: %v", args[1], err)
+	}
 }
 
 // events is the command "events" of the scripts: what the last program wrote to
