@@ -138,7 +138,7 @@ func (p *Place) prepare() error {
 			return err
 		}
 	}
-	if p.Reader != nil && p.Reader.Field.Switch == nil {
+	if p.Reader != nil && p.Reader.Field.name == "" && p.soft == nil {
 		p.Reader.Field = Driver{&pcscField{}, "pcsc", []string{"field"}}
 	}
 	p.introduce(p.Power, false, false)
@@ -185,7 +185,10 @@ func (p *Place) simulate() error {
 }
 
 func (p *Place) close() (err error) {
-	p.finger.rest(context.Background())
+	// Of a key that was not touched from here another program may have the finger.
+	if p.finger.isUsed() {
+		p.finger.rest(context.Background())
+	}
 	drivers := []Driver{p.Power, p.Touch}
 	if p.Reader != nil {
 		drivers = append(drivers, p.Reader.Field)

@@ -74,6 +74,7 @@ func (d *Driver) UnmarshalYAML(n *yaml.Node) error {
 		return err
 	}
 	if which.Driver == "none" && len(n.Content) == 2 {
+		d.name = "none"
 		return nil
 	}
 	kind, ok := drivers[which.Driver]

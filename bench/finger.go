@@ -16,6 +16,7 @@ type finger struct {
 	mode    conformance.Touch
 	press   *press // that is under way
 	touches int
+	used    bool  // the driver was told something
 	failed  error // the last error of the driver
 }
 
@@ -68,6 +69,7 @@ func (f *finger) begin(touch func(context.Context) error, hold time.Duration) *p
 	p := &press{lift: lift, ended: make(chan struct{})}
 	f.press = p
 	f.touches++
+	f.used = true
 	go func() {
 		defer close(p.ended)
 		defer lift()
@@ -126,7 +128,20 @@ func (f *finger) rest(ctx context.Context) error {
 	if f.place.Touch.Switch == nil {
 		return nil
 	}
+	f.setUsed()
 	return f.place.Touch.Set(ctx, false)
+}
+
+func (f *finger) setUsed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used = true
+}
+
+func (f *finger) isUsed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used
 }
 
 // err is what the driver said since the last call.

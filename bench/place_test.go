@@ -511,3 +511,25 @@ func TestInProcess(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOthersFinger: a program that does not touch a key leaves its finger alone, which
+// another may have there.
+func TestOthersFinger(t *testing.T) {
+	blue := newSoft(t, "ctap-2.3")
+	b := newBench(t, Options{}, blue.entry("blue", ""))
+	p := place(t, b, "blue")
+	touches := &counted{Switch: p.Touch.Switch}
+	p.Touch.Switch = touches
+	if _, err := p.Find(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.close(); err != nil || len(touches.told) != 0 {
+		t.Errorf("%v, %q", err, touches.told)
+	}
+	if err := p.HoldTouch(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.close(); err != nil || !slices.Equal(touches.told, []string{"on", "off"}) {
+		t.Errorf("%v, %q", err, touches.told)
+	}
+}

@@ -23,7 +23,9 @@ type Cycle struct {
 }
 
 // CanCycle reports whether something can take the key's power.
-func (p *Place) CanCycle() bool { return p.Power.Switch != nil || p.Reader != nil }
+func (p *Place) CanCycle() bool { return p.Power.Switch != nil || p.hasField() }
+
+func (p *Place) hasField() bool { return p.Reader != nil && p.Reader.Field.Switch != nil }
 
 // SwitchPower unplugs the key or plugs it in, and waits until that is to be seen. The
 // finger is off before.
@@ -88,7 +90,7 @@ func (p *Place) PowerCycle(ctx context.Context) (c Cycle, err error) {
 	}
 	p.setSwitching(true)
 	defer p.setSwitching(false)
-	if p.Reader != nil {
+	if p.hasField() {
 		if err := p.Reader.Field.Set(ctx, false); err != nil {
 			return c, fmt.Errorf("key %s: field: %w", p.Name, err)
 		}
@@ -105,7 +107,7 @@ func (p *Place) PowerCycle(ctx context.Context) (c Cycle, err error) {
 		}
 		c.Gone, c.There = gone.Milliseconds(), there.Milliseconds()
 	}
-	if p.Reader != nil {
+	if p.hasField() {
 		if p.Power.Switch == nil {
 			c.on = time.Now()
 		}

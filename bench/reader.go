@@ -34,20 +34,27 @@ func (p *pcscField) Probe(ctx context.Context) (string, error) {
 	return "PC/SC sees " + name, err
 }
 
-// findReader returns the one reader that a part of a name means.
+// findReader returns the one reader that a part of a name means, or the only one of
+// them with a card in it.
 func findReader(ctx context.Context, part string) (string, error) {
 	readers, err := nfc.Readers(ctx)
 	if err != nil {
 		return "", err
 	}
-	var found []string
+	var found, loaded []string
 	for _, r := range readers {
 		if r.Name == part {
 			return part, nil
 		}
 		if strings.Contains(strings.ToLower(r.Name), strings.ToLower(part)) {
 			found = append(found, r.Name)
+			if r.Present {
+				loaded = append(loaded, r.Name)
+			}
 		}
+	}
+	if len(loaded) == 1 {
+		return loaded[0], nil
 	}
 	switch len(found) {
 	case 0:

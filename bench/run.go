@@ -24,8 +24,10 @@ func (p *Place) Conformance(ctx context.Context, v *Verdict) *conformance.Bench 
 	}
 	if p.Reader != nil {
 		b.Card = func() (nfc.Card, error) {
-			if err := p.Reader.Field.Set(ctx, true); err != nil {
-				return nil, err
+			if p.hasField() {
+				if err := p.Reader.Field.Set(ctx, true); err != nil {
+					return nil, err
+				}
 			}
 			return p.card(ctx)
 		}

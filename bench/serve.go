@@ -250,6 +250,7 @@ func (p *Place) HoldTouch(ctx context.Context, on bool) error {
 	}
 	p.finger.lift()
 	p.finger.set(conformance.TouchNever)
+	p.finger.setUsed()
 	return p.Touch.Set(ctx, on)
 }
 
