@@ -120,6 +120,7 @@ type Place struct {
 
 	mu        sync.Mutex
 	longReset bool     // longTouchForReset, when getInfo was asked last
+	lastPath  string   // where the key was found last
 	others    []string // paths of keys that look alike and stayed when ours was unplugged
 	switching bool     // the power, so that errors of the port are our own doing
 	faults    []string // of the transport, that were not

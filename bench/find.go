@@ -42,7 +42,7 @@ func (p *Place) Find(ctx context.Context) (*Found, error) {
 		return nil, err
 	}
 	var found []*Found
-	var others error // that looked like ours
+	var others, failed error // of keys that looked like ours
 	for _, f := range candidates {
 		if !p.Match.asks() {
 			found = append(found, f)
@@ -50,7 +50,7 @@ func (p *Place) Find(ctx context.Context) (*Found, error) {
 		}
 		switch err := p.ask(ctx, f); {
 		case err != nil:
-			others = errors.Join(others, fmt.Errorf("%s: %w", f.Path, err))
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", f.Path, err))
 		case p.Match.differs(f.Info) != "":
 			others = errors.Join(others, fmt.Errorf("%s: %s", f.Path, p.Match.differs(f.Info)))
 		default:
@@ -60,9 +60,12 @@ func (p *Place) Find(ctx context.Context) (*Found, error) {
 	switch {
 	case len(found) == 1:
 		found[0].Matched = p.Match.properties()
+		p.lastPath = found[0].Path
 		return found[0], nil
 	case len(found) > 1:
 		return nil, fmt.Errorf("key %s: %w: %s and %s fit; add a serial number or a port to match", p.Name, ErrAmbiguous, found[0].Path, found[1].Path)
+	case failed != nil: // busy, or not permitted: nobody knows whether it is ours
+		return nil, fmt.Errorf("key %s: %w", p.Name, failed)
 	case others != nil:
 		return nil, fmt.Errorf("key %s: %w: %w", p.Name, ErrNotThere, others)
 	}

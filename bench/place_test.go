@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -194,6 +195,53 @@ func TestFindUSB(t *testing.T) {
 		if _, err := place(t, b, name).Find(t.Context()); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestFindFails: a key that cannot be asked is not one that is not there.
+func TestFindFails(t *testing.T) {
+	b := newBench(t, Options{}, "  blue: {match: {vendor: '1050', firmware: 5}}\n")
+	b.devices = func() ([]hid.Info, error) { return []hid.Info{{Path: "/dev/hidraw0", VendorID: 0x1050}}, nil }
+	b.usbPort = func(string) string { return "" }
+	b.open = func(string) (hid.Port, error) { return nil, fs.ErrPermission }
+	if _, err := place(t, b, "blue").Find(t.Context()); !errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNotThere) {
+		t.Error(err)
+	}
+}
+
+// twins are two keys that USB does not tell apart, one of which has a switch.
+type twins struct {
+	devices []hid.Info
+	ours    hid.Info
+}
+
+func (w *twins) Set(_ context.Context, on bool) error {
+	w.devices = slices.DeleteFunc(w.devices, func(i hid.Info) bool { return i == w.ours })
+	if on {
+		w.ours.Path = "/dev/hidraw7" // another node
+		w.devices = append(w.devices, w.ours)
+	}
+	return nil
+}
+func (*twins) Probe(context.Context) (string, error) { return "", nil }
+
+// TestTwins: of two keys that look alike before they are opened ours is the one that
+// comes back, and neither is asked while the power is switched.
+func TestTwins(t *testing.T) {
+	b := newBench(t, Options{}, "  blue: {match: {vendor: '1050', firmware: 5}, power: {driver: person}}\n")
+	p := place(t, b, "blue")
+	ours, other := hid.Info{Path: "/dev/hidraw0", VendorID: 0x1050}, hid.Info{Path: "/dev/hidraw1", VendorID: 0x1050}
+	w := &twins{[]hid.Info{ours, other}, ours}
+	p.Power.Switch = w
+	b.devices = func() ([]hid.Info, error) { return w.devices, nil }
+	b.usbPort = func(string) string { return "" }
+	b.open = func(path string) (hid.Port, error) { t.Errorf("%s was opened", path); return nil, fs.ErrPermission }
+	p.lastPath = ours.Path // it was found before
+	if _, err := p.PowerCycle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := p.candidates(t.Context()); err != nil || len(found) != 1 || found[0].Path != "/dev/hidraw7" {
+		t.Errorf("%v, %v", found, err)
 	}
 }
 

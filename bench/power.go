@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fidokey/fidokey/client"
@@ -56,21 +57,26 @@ func (p *Place) SwitchPower(ctx context.Context, on bool) (time.Duration, error)
 // noteOthers notes which keys look like ours before they are opened, so that ours
 // is the one that comes back.
 func (p *Place) noteOthers(ctx context.Context) error {
-	ours, err := p.Find(ctx)
-	if errors.Is(err, ErrNotThere) {
-		return nil // its power is off already
-	}
-	if err != nil {
+	p.others = nil
+	all, err := p.candidates(ctx)
+	if err != nil || len(all) < 2 {
 		return err
 	}
-	all, err := p.candidates(ctx)
-	p.others = nil
+	// Not asked again if it was found before: somebody may have it open.
+	ours := p.lastPath
+	if !slices.ContainsFunc(all, func(f *Found) bool { return f.Path == ours }) {
+		found, err := p.Find(ctx)
+		if err != nil {
+			return err
+		}
+		ours = found.Path
+	}
 	for _, f := range all {
-		if f.Path != ours.Path {
+		if f.Path != ours {
 			p.others = append(p.others, f.Path)
 		}
 	}
-	return err
+	return nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -155,7 +155,7 @@ state: state
 times: {settle: 200ms, enumerate: 30s, touch: 5s}
 keys:
   blue:
-    match: {vendor: "1209", product: "f1d0", port: %s}
+    match: {vendor: "1209", product: "f1d0", port: %s, aaguid: f1d0ce1f-5e1f-4b1d-8a2c-6b0d1e9a7c23}
     power: {driver: simulator, control: "%s", tokenFile: token}
     touch: {driver: gpio, chip: %s, line: 2}
     release: true
@@ -192,6 +192,10 @@ keys:
 		t.Errorf("%+v", r)
 	}
 	t.Logf("the reset: %+v", answer.Result.Reset)
+	t.Setenv("FIDOKEY_BENCH", bench)
+	if done := run(t, "", fidokey, "reset", "--device", "bench:blue", "--yes"); !strings.Contains(done, "The key was reset") {
+		t.Error(done)
+	}
 }
 
 // usbPort is where the only key is, by the kernel's word.
