@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 )
 
 // Classes and instructions of the FIDO applet.
@@ -70,11 +69,12 @@ func (p *probe) transmit(apdu []byte) (data []byte, sw int) {
 // tryTransmit is for what a reader may refuse to send.
 func (p *probe) tryTransmit(apdu []byte) (data []byte, sw int, err error) {
 	p.useCard()
+	p.log.add(Message{Door: DoorNFC, Data: bytes.Clone(apdu)})
 	answer, err := p.runner.card.Transmit(p.ctx, apdu)
-	p.trace = append(p.trace, fmt.Sprintf("APDU %s, got %s %v", short(apdu), short(answer), err))
 	if err != nil {
 		return nil, 0, err
 	}
+	p.log.add(Message{FromKey: true, Door: DoorNFC, Data: bytes.Clone(answer)})
 	p.check(len(answer) >= 2, "answer %x", answer)
 	n := len(answer) - 2
 	return answer[:n], int(binary.BigEndian.Uint16(answer[n:])), nil
@@ -136,7 +136,7 @@ func (p *probe) overCard(msg []byte) reply {
 		p.selectApplet()
 		r = p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
 	}
-	p.trace = append(p.trace, r.String())
+	p.noticeRefusal(r)
 	return r
 }
 

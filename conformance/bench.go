@@ -20,8 +20,15 @@ type Bench struct {
 	// field and puts it back.
 	PowerCycle func(ctx context.Context) error
 	// Touch says how the person behaves from now on. Without it there is one
-	// who touches the key whenever it blinks.
+	// who touches the key whenever it blinks, unless Unattended says that there
+	// is nobody.
 	Touch func(Touch)
+	// Blink is called when the key waits for the person to touch it; nil needs
+	// not be told.
+	Blink func(c *Case)
+	// Unattended is a key that nobody touches: a case ends as not applicable when
+	// the key asks for a touch.
+	Unattended bool
 	// Finger says which finger touches the sensor from now on.
 	Finger func(Finger)
 	// Wait lets time pass; nil waits in real time.

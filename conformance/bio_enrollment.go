@@ -83,130 +83,132 @@ func (p *probe) friendlyLimit() int {
 	return 64
 }
 
-var bioCases = cases{
-	"BIO-001": func(p *probe) { p.judged(cmdBioEnrollment, m{6: true}) },
-	"BIO-002": func(p *probe) {
-		body := p.ok(cmdBioEnrollment, m{6: true})
-		p.check(num(body[1]) == 1, "modality %v", body[1])
-	},
-	"BIO-003": func(p *probe) {
-		body := p.ok(cmdBioEnrollment, m{1: 1, 2: 7})
-		p.check((num(body[2]) == 1 || num(body[2]) == 2) && num(body[3]) > 0 && num(body[8]) > 0, "sensor %v", body)
-	},
-	"BIO-004": enrolling(1, nil, drop(4), drop(5)),
-	"BIO-005": func(p *probe) { p.judged(cmdBioEnrollment, p.token(permGA, p.rp()).enroll(1, nil)) },
-	"BIO-006": func(p *probe) {
-		params := p.token(permBE, "").enroll(1, nil)
-		p.judged(cmdBioEnrollment, edited(params, set(flip(blob(params[5])), 5)))
-	},
-	"BIO-007": enrolling(1, nil, drop(1)),
-	"BIO-008": enrolling(1, nil, set(9, 1)),
-	"BIO-009": func(p *probe) {
-		p.beginEnroll(FingerSecond)
-		p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
-	},
-	"BIO-010": func(p *probe) {
-		p.noFingers()
-		p.enroll(FingerFirst)
-	},
-	"BIO-011": enrolling(2, m{1: []byte{1, 2, 3, 4}}),
-	"BIO-012": func(p *probe) {
-		id := blob(p.beginEnroll(FingerSecond)[4])
-		p.want(p.call(cmdBioEnrollment, p.token(permBE, "").enroll(2, m{1: flip(id)})), eInvalidOption)
-		p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
-	},
-	"BIO-013": func(p *probe) {
-		body := p.beginEnroll(FingerSecond)
-		p.finger(FingerPoor)
-		next := p.bio(2, m{1: blob(body[4])})
-		p.check(num(next[5]) > 0 && num(next[6]) == num(body[6]), "sample %v, remaining %v, then %v", next[5], body[6], next[6])
-		p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
-	},
-	"BIO-014": func(p *probe) {
-		body := p.beginEnroll(FingerSecond)
-		p.finger(FingerNone)
-		r := p.call(cmdBioEnrollment, p.token(permBE, "").enroll(2, m{1: blob(body[4]), 3: 2000}))
-		p.want(r, success, eTimeout)
-		p.check(r.status != success || num(r.body[5]) == 0x0d, "sample status %v", r.body[5])
-		p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
-	},
-	"BIO-015": func(p *probe) {
-		p.judge(p.call(cmdBioEnrollment, m{1: 1, 2: 3}))
-		p.beginEnroll(FingerSecond)
-		p.judge(p.call(cmdBioEnrollment, m{1: 1, 2: 3}))
-	},
-	"BIO-016": func(p *probe) {
-		p.noFingers()
-		p.judged(cmdBioEnrollment, p.token(permBE, "").enroll(4, nil))
-	},
-	"BIO-017": func(p *probe) {
-		p.noFingers()
-		one, two := p.enroll(FingerFirst), p.enroll(FingerSecond)
-		p.bio(5, m{1: one, 2: "thumb"})
-		p.bio(5, m{1: two, 2: "index"})
-		found := p.templates()
-		p.check(len(found) == 2 && found[string(one)] == "thumb" && found[string(two)] == "index", "templates %v", found)
-		p.noFingers()
-	},
-	"BIO-018": func(p *probe) {
-		p.noFingers()
-		id := p.enroll(FingerFirst)
-		p.bio(5, m{1: id, 2: "thumb"})
-		p.check(p.templates()[string(id)] == "thumb", "templates %v", p.templates())
-	},
-	"BIO-019": func(p *probe) {
-		p.noFingers()
-		id := p.enroll(FingerFirst)
-		p.judged(cmdBioEnrollment, p.token(permBE, "").enroll(5, m{1: id, 2: strings.Repeat("n", p.friendlyLimit()+1)}))
-	},
-	"BIO-020": enrolling(5, m{1: []byte{1, 2, 3, 4}, 2: "thumb"}),
-	"BIO-021": func(p *probe) {
-		p.noFingers()
-		id := p.enroll(FingerFirst)
-		p.judge(p.call(cmdBioEnrollment, p.token(permBE, "").enroll(6, m{1: id})))
-		p.check(len(p.templates()) == 0, "templates %v", p.templates())
-	},
-	"BIO-022": enrolling(6, m{1: []byte{1, 2, 3, 4}}),
-	"BIO-023": func(p *probe) {
-		p.noFingers()
-		defer p.noFingers()
-		for f := Finger(0); f < 50; f++ {
-			p.finger(f)
-			r := p.call(cmdBioEnrollment, p.token(permBE, "").enroll(1, nil))
-			if r.status != success {
-				p.judge(r)
-				p.note("observed: %d fingers", f)
-				return
+func bioCases() cases {
+	return cases{
+		"BIO-001": func(p *probe) { p.judged(cmdBioEnrollment, m{6: true}) },
+		"BIO-002": func(p *probe) {
+			body := p.ok(cmdBioEnrollment, m{6: true})
+			p.check(num(body[1]) == 1, "modality %v", body[1])
+		},
+		"BIO-003": func(p *probe) {
+			body := p.ok(cmdBioEnrollment, m{1: 1, 2: 7})
+			p.check((num(body[2]) == 1 || num(body[2]) == 2) && num(body[3]) > 0 && num(body[8]) > 0, "sensor %v", body)
+		},
+		"BIO-004": enrolling(1, nil, drop(4), drop(5)),
+		"BIO-005": func(p *probe) { p.judged(cmdBioEnrollment, p.token(permGA, p.rp()).enroll(1, nil)) },
+		"BIO-006": func(p *probe) {
+			params := p.token(permBE, "").enroll(1, nil)
+			p.judged(cmdBioEnrollment, edited(params, set(flip(blob(params[5])), 5)))
+		},
+		"BIO-007": enrolling(1, nil, drop(1)),
+		"BIO-008": enrolling(1, nil, set(9, 1)),
+		"BIO-009": func(p *probe) {
+			p.beginEnroll(FingerSecond)
+			p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
+		},
+		"BIO-010": func(p *probe) {
+			p.noFingers()
+			p.enroll(FingerFirst)
+		},
+		"BIO-011": enrolling(2, m{1: []byte{1, 2, 3, 4}}),
+		"BIO-012": func(p *probe) {
+			id := blob(p.beginEnroll(FingerSecond)[4])
+			p.want(p.call(cmdBioEnrollment, p.token(permBE, "").enroll(2, m{1: flip(id)})), eInvalidOption)
+			p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
+		},
+		"BIO-013": func(p *probe) {
+			body := p.beginEnroll(FingerSecond)
+			p.finger(FingerPoor)
+			next := p.bio(2, m{1: blob(body[4])})
+			p.check(num(next[5]) > 0 && num(next[6]) == num(body[6]), "sample %v, remaining %v, then %v", next[5], body[6], next[6])
+			p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
+		},
+		"BIO-014": func(p *probe) {
+			body := p.beginEnroll(FingerSecond)
+			p.finger(FingerNone)
+			r := p.call(cmdBioEnrollment, p.token(permBE, "").enroll(2, m{1: blob(body[4]), 3: 2000}))
+			p.want(r, success, eTimeout)
+			p.check(r.status != success || num(r.body[5]) == 0x0d, "sample status %v", r.body[5])
+			p.ok(cmdBioEnrollment, m{1: 1, 2: 3})
+		},
+		"BIO-015": func(p *probe) {
+			p.judge(p.call(cmdBioEnrollment, m{1: 1, 2: 3}))
+			p.beginEnroll(FingerSecond)
+			p.judge(p.call(cmdBioEnrollment, m{1: 1, 2: 3}))
+		},
+		"BIO-016": func(p *probe) {
+			p.noFingers()
+			p.judged(cmdBioEnrollment, p.token(permBE, "").enroll(4, nil))
+		},
+		"BIO-017": func(p *probe) {
+			p.noFingers()
+			one, two := p.enroll(FingerFirst), p.enroll(FingerSecond)
+			p.bio(5, m{1: one, 2: "thumb"})
+			p.bio(5, m{1: two, 2: "index"})
+			found := p.templates()
+			p.check(len(found) == 2 && found[string(one)] == "thumb" && found[string(two)] == "index", "templates %v", found)
+			p.noFingers()
+		},
+		"BIO-018": func(p *probe) {
+			p.noFingers()
+			id := p.enroll(FingerFirst)
+			p.bio(5, m{1: id, 2: "thumb"})
+			p.check(p.templates()[string(id)] == "thumb", "templates %v", p.templates())
+		},
+		"BIO-019": func(p *probe) {
+			p.noFingers()
+			id := p.enroll(FingerFirst)
+			p.judged(cmdBioEnrollment, p.token(permBE, "").enroll(5, m{1: id, 2: strings.Repeat("n", p.friendlyLimit()+1)}))
+		},
+		"BIO-020": enrolling(5, m{1: []byte{1, 2, 3, 4}, 2: "thumb"}),
+		"BIO-021": func(p *probe) {
+			p.noFingers()
+			id := p.enroll(FingerFirst)
+			p.judge(p.call(cmdBioEnrollment, p.token(permBE, "").enroll(6, m{1: id})))
+			p.check(len(p.templates()) == 0, "templates %v", p.templates())
+		},
+		"BIO-022": enrolling(6, m{1: []byte{1, 2, 3, 4}}),
+		"BIO-023": func(p *probe) {
+			p.noFingers()
+			defer p.noFingers()
+			for f := Finger(0); f < 50; f++ {
+				p.finger(f)
+				r := p.call(cmdBioEnrollment, p.token(permBE, "").enroll(1, nil))
+				if r.status != success {
+					p.judge(r)
+					p.note("observed: %d fingers", f)
+					return
+				}
+				id := blob(r.body[4])
+				for left := num(r.body[6]); left > 0; {
+					left = num(p.bio(2, m{1: id})[6])
+				}
 			}
-			id := blob(r.body[4])
-			for left := num(r.body[6]); left > 0; {
-				left = num(p.bio(2, m{1: id})[6])
+			p.fail("no end of room")
+		},
+		"BIO-024": func(p *probe) {
+			options := func(want bool) {
+				o := asMap(p.getInfo()[infoOptions])
+				p.check(o["bioEnroll"] == want && o["uv"] == want, "bioEnroll %v, uv %v", o["bioEnroll"], o["uv"])
 			}
-		}
-		p.fail("no end of room")
-	},
-	"BIO-024": func(p *probe) {
-		options := func(want bool) {
-			o := asMap(p.getInfo()[infoOptions])
-			p.check(o["bioEnroll"] == want && o["uv"] == want, "bioEnroll %v, uv %v", o["bioEnroll"], o["uv"])
-		}
-		p.noFingers()
-		options(false)
-		p.enroll(FingerFirst)
-		options(true)
-		p.noFingers()
-		options(false)
-	},
-	"BIO-025": func(p *probe) { p.judged(cmdBioEnrollment, m{1: 1, 2: 0x7f}) },
-	"BIO-026": func(p *probe) {
-		p.need(p.option("userVerificationMgmtPreview") != nil, "the key has no userVerificationMgmtPreview")
-		const preview = 0x40
-		for _, params := range []m{{6: true}, {1: 1, 2: 7}} {
-			old := p.ok(preview, params)
-			if now := p.call(cmdBioEnrollment, params); now.status == success {
-				p.check(bytes.Equal(encode(old), encode(now.body)), "old %v, new %v", old, now.body)
+			p.noFingers()
+			options(false)
+			p.enroll(FingerFirst)
+			options(true)
+			p.noFingers()
+			options(false)
+		},
+		"BIO-025": func(p *probe) { p.judged(cmdBioEnrollment, m{1: 1, 2: 0x7f}) },
+		"BIO-026": func(p *probe) {
+			p.need(p.option("userVerificationMgmtPreview") != nil, "the key has no userVerificationMgmtPreview")
+			const preview = 0x40
+			for _, params := range []m{{6: true}, {1: 1, 2: 7}} {
+				old := p.ok(preview, params)
+				if now := p.call(cmdBioEnrollment, params); now.status == success {
+					p.check(bytes.Equal(encode(old), encode(now.body)), "old %v, new %v", old, now.body)
+				}
 			}
-		}
-		p.want(p.call(preview, m{1: 1, 2: 1}), ePUATRequired)
-	},
+			p.want(p.call(preview, m{1: 1, 2: 1}), ePUATRequired)
+		},
+	}
 }

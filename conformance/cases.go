@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Case is one line of cases.txt.
@@ -28,26 +29,41 @@ type Case struct {
 //go:embed cases.txt
 var casesText string
 
-var caseLine = regexp.MustCompile(`^([A-Z0-9]+-\d{3}) \[([^]]+)\] \{([^}]+)\} (?:<([^>]+)> )?(.+) -> (.+)$`)
+const caseLine = `^([A-Z0-9]+-\d{3}) \[([^]]+)\] \{([^}]+)\} (?:<([^>]+)> )?(.+) -> (.+)$`
 
-// all are the cases in the order of cases.txt.
-var all = parseCases()
+// allCases are the cases in the order of cases.txt. They are read by the first who
+// asks for them, as is all that a program does not need that has no key tested.
+var allCases = sync.OnceValue(parseCases)
 
 // Cases returns all cases in the order of their identifiers within each group.
-func Cases() []Case { return slices.Clone(all) }
+func Cases() []Case { return slices.Clone(allCases()) }
+
+// groupTitles are the headings of cases.txt.
+var groupTitles = map[string]string{}
+
+// GroupTitle says what a group is about.
+func GroupTitle(group string) string {
+	allCases()
+	return groupTitles[group]
+}
 
 func parseCases() []Case {
 	var cases []Case
+	pattern, heading := regexp.MustCompile(caseLine), ""
 	for line := range strings.Lines(casesText) {
 		line = strings.TrimSpace(line)
+		if text, ok := strings.CutPrefix(line, "# "); ok {
+			heading = text
+		}
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		m := caseLine.FindStringSubmatch(line)
+		m := pattern.FindStringSubmatch(line)
 		if m == nil {
 			panic(fmt.Sprintf("conformance: cases.txt: %q", line))
 		}
 		cases = append(cases, Case{m[1], m[2], strings.ReplaceAll(m[3], " ", ""), strings.Fields(m[4]), m[5], m[6]})
+		groupTitles[cases[len(cases)-1].Group()] = heading
 	}
 	return cases
 }

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -138,7 +139,7 @@ func (p *probe) signedSamples() []sample {
 		{"credMgmt.4", cmdCredentialManagement, m{1: make([]byte, 32)}, p.option("credMgmt") == true, map[string][]any{"rpIDHash": {1}}, cm(4)},
 		{"credMgmt.7", cmdCredentialManagement, m{2: descriptor, 3: m{"id": []byte{1}, "name": "x"}}, p.option("credMgmt") == true, map[string][]any{
 			"credentialID": {2}, "credentialID.id": {2, "id"}, "user": {3}, "user.id": {3, "id"}, "user.name": {3, "name"}}, cm(7)},
-		{"config.3", cmdConfig, m{1: p.minPIN(), 3: false}, p.option("setMinPINLength") == true, map[string][]any{
+		{"config.3", cmdConfig, m{1: p.minPIN(), 3: false}, p.bench.Release && p.option("setMinPINLength") == true, map[string][]any{
 			"newMinPINLength": {1}, "minPinLengthRPIDs": {2}, "forceChangePin": {3}}, func(params m) m {
 			return p.token(permACFG, "").config(3, params)
 		}},
@@ -194,228 +195,231 @@ func (p *probe) leftOut(name string, command byte, params m, key any, right ...s
 	p.each(name, func(p *probe) { p.want(p.call(command, edited(params, drop(key))), right...) })
 }
 
-var cbrCases = cases{
-	"CBR-001": func(p *probe) {
-		for _, c := range []byte{0x00, 0x3f} {
-			p.each(fmt.Sprintf("%02x", c), func(p *probe) { p.judged(c, nil) })
-		}
-	},
-	"CBR-002": func(p *probe) {
-		commands := []byte{cmdMakeCredential, cmdGetAssertion}
-		for option, c := range map[string]byte{"clientPin": cmdClientPIN, "credMgmt": cmdCredentialManagement,
-			"largeBlobs": cmdLargeBlobs, "authnrCfg": cmdConfig, "bioEnroll": cmdBioEnrollment} {
-			if p.option(option) != nil {
-				commands = append(commands, c)
+func cbrCases() cases {
+	return cases{
+		"CBR-001": func(p *probe) {
+			for _, c := range []byte{0x00, 0x3f} {
+				p.each(fmt.Sprintf("%02x", c), func(p *probe) { p.judged(c, nil) })
 			}
-		}
-		for _, c := range commands {
-			p.each(fmt.Sprintf("%02x", c), func(p *probe) {
-				if c == cmdLargeBlobs { // for which an offset that is absent is wrong
-					p.want(p.call(c, nil), eInvalidParameter, eMissing, eInvalidCBOR, eInvalidLength)
-					return
+		},
+		"CBR-002": func(p *probe) {
+			commands := []byte{cmdMakeCredential, cmdGetAssertion}
+			for option, c := range map[string]byte{"clientPin": cmdClientPIN, "credMgmt": cmdCredentialManagement,
+				"largeBlobs": cmdLargeBlobs, "authnrCfg": cmdConfig, "bioEnroll": cmdBioEnrollment} {
+				if p.option(option) != nil {
+					commands = append(commands, c)
 				}
-				p.judged(c, nil)
-			})
-		}
-	},
-	"CBR-003": func(p *probe) { p.judged(cmdGetAssertion, []byte{0x81, 0x01}) },
-	"CBR-004": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(2, hash, 1, rp, 3, allow, 5, options)
-	}),
-	"CBR-005": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, rp, 1, rp, 2, hash, 3, allow, 5, options)
-	}),
-	"CBR-006": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(raw{0x18, 0x01}, rp, 2, hash, 3, allow, 5, options)
-	}),
-	"CBR-007": func(p *probe) {
-		p.each("map", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			}
+			for _, c := range commands {
+				p.each(fmt.Sprintf("%02x", c), func(p *probe) {
+					if c == cmdLargeBlobs { // for which an offset that is absent is wrong
+						p.want(p.call(c, nil), eInvalidParameter, eMissing, eInvalidCBOR, eInvalidLength)
+						return
+					}
+					p.judged(c, nil)
+				})
+			}
+		},
+		"CBR-003": func(p *probe) { p.judged(cmdGetAssertion, []byte{0x81, 0x01}) },
+		"CBR-004": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(2, hash, 1, rp, 3, allow, 5, options)
+		}),
+		"CBR-005": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(1, rp, 1, rp, 2, hash, 3, allow, 5, options)
+		}),
+		"CBR-006": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(raw{0x18, 0x01}, rp, 2, hash, 3, allow, 5, options)
+		}),
+		"CBR-007": func(p *probe) {
+			p.each("map", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+				b := entries(1, rp, 2, hash, 3, allow, 5, options)
+				b[0] = 0xbf
+				return append(b, 0xff)
+			}))
+			p.each("string", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+				return entries(1, rp, 2, append(append(raw{0x5f}, encode(hash)...), 0xff), 3, allow, 5, options)
+			}))
+		},
+		"CBR-008": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
 			b := entries(1, rp, 2, hash, 3, allow, 5, options)
-			b[0] = 0xbf
-			return append(b, 0xff)
-		}))
-		p.each("string", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-			return entries(1, rp, 2, append(append(raw{0x5f}, encode(hash)...), 0xff), 3, allow, 5, options)
-		}))
-	},
-	"CBR-008": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		b := entries(1, rp, 2, hash, 3, allow, 5, options)
-		b[0]++
-		return b
-	}),
-	"CBR-009": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, rp, 2, append(raw{0x58, 0x20}, hash[:16]...))
-	}),
-	"CBR-010": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, rp, 2, append(raw{0x5a, 0xff, 0xff, 0xff, 0xff}, hash...))
-	}),
-	"CBR-011": func(p *probe) {
-		rp, hash, allow, options := p.quietly()
-		msg := entries(1, rp, 2, hash, 3, allow, 4, append(raw{0xa1, 0x61, 'x'}, nested(3)...), 5, options)
-		p.note("observed: %v", p.call(cmdGetAssertion, msg).status)
-	},
-	"CBR-012": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(3, nested(1000))
-	}),
-	"CBR-013": func(p *probe) {
-		p.each("rpId", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-			return entries(1, append(raw{0xd8, 0x20}, encode(rp)...), 2, hash, 3, allow, 5, options)
-		}))
-		p.each("extensions", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-			return entries(1, rp, 2, hash, 3, allow, 4, raw{0xa1, 0x61, 'x', 0xc1, 0x01}, 5, options)
-		}))
-	},
-	"CBR-014": func(p *probe) {
-		for name, float := range map[string]raw{"half": {0xf9, 0x3c, 0x00}, "double": {0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0}} {
-			if p.option("clientPin") == nil {
-				break
+			b[0]++
+			return b
+		}),
+		"CBR-009": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(1, rp, 2, append(raw{0x58, 0x20}, hash[:16]...))
+		}),
+		"CBR-010": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(1, rp, 2, append(raw{0x5a, 0xff, 0xff, 0xff, 0xff}, hash...))
+		}),
+		"CBR-011": func(p *probe) {
+			rp, hash, allow, options := p.quietly()
+			msg := entries(1, rp, 2, hash, 3, allow, 4, append(raw{0xa1, 0x61, 'x'}, nested(3)...), 5, options)
+			p.note("observed: %v", p.call(cmdGetAssertion, msg).status)
+		},
+		"CBR-012": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(3, nested(1000))
+		}),
+		"CBR-013": func(p *probe) {
+			p.each("rpId", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+				return entries(1, append(raw{0xd8, 0x20}, encode(rp)...), 2, hash, 3, allow, 5, options)
+			}))
+			p.each("extensions", badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+				return entries(1, rp, 2, hash, 3, allow, 4, raw{0xa1, 0x61, 'x', 0xc1, 0x01}, 5, options)
+			}))
+		},
+		"CBR-014": func(p *probe) {
+			for name, float := range map[string]raw{"half": {0xf9, 0x3c, 0x00}, "double": {0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0}} {
+				if p.option("clientPin") == nil {
+					break
+				}
+				p.each(name, func(p *probe) { p.judged(cmdClientPIN, entries(1, float, 2, 2)) })
 			}
-			p.each(name, func(p *probe) { p.judged(cmdClientPIN, entries(1, float, 2, 2)) })
-		}
-		p.each("alg", func(p *probe) {
-			alg := append(raw{0x81, 0xa2, 0x63, 'a', 'l', 'g', 0xf9, 0xc7, 0x00}, entries("type", "public-key")[1:]...)
-			mc := p.mc()
-			p.judged(cmdMakeCredential, entries(1, mc[1], 2, mc[2], 3, mc[3], 4, alg))
-		})
-	},
-	"CBR-015": func(p *probe) {
-		for name, v := range map[string]raw{"null": {0xf6}, "undefined": {0xf7}} {
-			for i := range 4 {
-				p.each(fmt.Sprintf("%d.%s", i+1, name), badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-					values := []any{1, rp, 2, hash, 3, allow, 5, options}
-					values[2*i+1] = v
-					return entries(values...)
-				}))
+			p.each("alg", func(p *probe) {
+				alg := append(raw{0x81, 0xa2, 0x63, 'a', 'l', 'g', 0xf9, 0xc7, 0x00}, entries("type", "public-key")[1:]...)
+				mc := p.mc()
+				p.judged(cmdMakeCredential, entries(1, mc[1], 2, mc[2], 3, mc[3], 4, alg))
+			})
+		},
+		"CBR-015": func(p *probe) {
+			for name, v := range map[string]raw{"null": {0xf6}, "undefined": {0xf7}} {
+				for i := range 4 {
+					p.each(fmt.Sprintf("%d.%s", i+1, name), badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+						values := []any{1, rp, 2, hash, 3, allow, 5, options}
+						values[2*i+1] = v
+						return entries(values...)
+					}))
+				}
 			}
-		}
-	},
-	"CBR-016": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return append(entries(1, rp, 2, hash, 3, allow, 5, options), 0x00)
-	}),
-	"CBR-017": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, raw{0x64, 0xff, 0xfe, 0xc3, 0x28}, 2, hash, 3, allow, 5, options)
-	}),
-	"CBR-018": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
-		return entries(1, rp, 2, hash, 3, allow, 5, options, -1, true)
-	}),
-	"CBR-019": func(p *probe) {
-		size := p.maxMsgSize()
-		if p.wire != nil {
-			size = min(size, p.wire.longest())
-		}
-		r := p.exchange(p.padded(size))
-		p.judge(r)
-		p.check(len(blob(r.body[2])) >= 37, "OK without an assertion")
-	},
-	"CBR-020": func(p *probe) {
-		msg := p.padded(p.maxMsgSize() + 1)
-		if p.wire != nil && len(msg) > p.wire.longest() {
-			p.wire.write(p.wire.first(p.cid, hidCBOR, len(msg), msg))
-			p.fault(p.cid, faultLen)
-			return
-		}
-		r := p.exchange(msg)
-		if r.fault != faultLen {
+		},
+		"CBR-016": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return append(entries(1, rp, 2, hash, 3, allow, 5, options), 0x00)
+		}),
+		"CBR-017": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(1, raw{0x64, 0xff, 0xfe, 0xc3, 0x28}, 2, hash, 3, allow, 5, options)
+		}),
+		"CBR-018": badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
+			return entries(1, rp, 2, hash, 3, allow, 5, options, -1, true)
+		}),
+		"CBR-019": func(p *probe) {
+			size := p.maxMsgSize()
+			if p.wire != nil {
+				size = min(size, p.wire.longest())
+			}
+			r := p.exchange(p.padded(size))
 			p.judge(r)
-		}
-	},
-	"CBR-021": func(p *probe) {
-		for _, s := range p.samples() {
-			if s.offered {
-				p.everyWrongType(s)
+			p.check(len(blob(r.body[2])) >= 37, "OK without an assertion")
+		},
+		"CBR-020": func(p *probe) {
+			msg := p.padded(p.maxMsgSize() + 1)
+			if p.wire != nil && len(msg) > p.wire.longest() {
+				p.wire.write(p.wire.first(p.cid, hidCBOR, len(msg), msg))
+				p.fault(p.cid, faultLen)
+				return
 			}
-		}
-		if p.bench.Release && p.option("clientPin") != nil {
-			p.dirty()
-			p.setPIN(p.somePIN())
-			for _, s := range p.signedSamples() {
+			r := p.exchange(msg)
+			if r.fault != faultLen {
+				p.judge(r)
+			}
+		},
+		"CBR-021": func(p *probe) {
+			for _, s := range p.samples() {
 				if s.offered {
 					p.everyWrongType(s)
 				}
 			}
-		}
-	},
-	"CBR-022": func(p *probe) {
-		mc, assertion := p.mc(), ga(p.rp(), nil)
-		for key, name := range []string{1: "clientDataHash", 2: "rp", 3: "user", 4: "pubKeyCredParams"} {
-			if name != "" {
-				p.leftOut("mc."+name, cmdMakeCredential, mc, key, eMissing)
-			}
-		}
-		p.leftOut("ga.rpId", cmdGetAssertion, assertion, 1, eMissing)
-		p.leftOut("ga.clientDataHash", cmdGetAssertion, assertion, 2, eMissing)
-		if p.option("clientPin") != nil {
-			p.leftOut("clientPIN.subCommand", cmdClientPIN, m{1: p.protocol}, 2, eMissing)
-			p.leftOut("getKeyAgreement.protocol", cmdClientPIN, m{1: p.protocol, 2: 2}, 1, eMissing)
-			params := p.agree().setPINParams(padded(p.pinOf(6)))
-			for _, key := range []int{1, 3, 4, 5} {
-				p.leftOut(fmt.Sprintf("setPIN.%d", key), cmdClientPIN, params, key, eMissing)
-			}
-			params = p.agree().tokenParams(p.pinOf(6))
-			for _, key := range []int{1, 3, 6} {
-				p.leftOut(fmt.Sprintf("getPinToken.%d", key), cmdClientPIN, params, key, eMissing)
-			}
-		}
-		if p.option("pinUvAuthToken") == true {
-			params := p.agree().permissionParams(p.pinOf(6), permGA, p.rp())
-			for _, key := range []int{1, 3, 6, 9, 10} {
-				p.leftOut(fmt.Sprintf("token.%d", key), cmdClientPIN, params, key, eMissing)
-			}
-		}
-		auth := random(16 * p.protocol)
-		if p.option("credMgmt") == true {
-			params := m{1: 1, 3: p.protocol, 4: auth}
-			p.leftOut("credMgmt.subCommand", cmdCredentialManagement, params, 1, eMissing)
-			p.leftOut("credMgmt.pinUvAuthProtocol", cmdCredentialManagement, params, 3, eMissing)
-			p.leftOut("credMgmt.pinUvAuthParam", cmdCredentialManagement, params, 4, ePUATRequired)
-		}
-		if p.option("bioEnroll") != nil {
-			params := m{1: 1, 2: 1, 4: p.protocol, 5: auth}
-			p.leftOut("bio.modality", cmdBioEnrollment, params, 1, eMissing)
-			p.leftOut("bio.subCommand", cmdBioEnrollment, params, 2, eMissing)
-			p.leftOut("bio.pinUvAuthProtocol", cmdBioEnrollment, params, 4, eMissing)
-			p.leftOut("bio.pinUvAuthParam", cmdBioEnrollment, params, 5, ePUATRequired)
-		}
-		if p.option("largeBlobs") == true {
-			p.leftOut("blobs.offset", cmdLargeBlobs, m{1: 1, 3: 0}, 3, eInvalidParameter, eMissing)
-		}
-		if p.option("authnrCfg") == true {
-			p.leftOut("config.subCommand", cmdConfig, m{1: 2}, 1, eMissing)
-		}
-	},
-	"CBR-023": func(p *probe) {
-		others := 0
-		for c := 0x40; c <= 0xbf; c++ {
-			if p.version("FIDO_2_1_PRE") && c <= 0x41 {
-				continue
-			}
-			if r := p.call(byte(c), nil); r.status != eInvalidCommand {
-				p.note("observed: command %02x answers %v", c, r.status)
-				others++
-			}
-		}
-		p.check(others < 64, "so many cannot be implemented")
-	},
-	"CBR-024": func(p *probe) {
-		p.need(p.option("clientPin") != nil, "the key has no PIN")
-		for name, x := range map[string][]byte{"zero": make([]byte, 32), "prime": bytes.Repeat([]byte{0xff}, 32)} {
-			p.each(name, func(p *probe) {
-				y := make([]byte, 32)
-				if name == "prime" {
-					y = x
+			if p.bench.Release && p.option("clientPin") != nil {
+				p.dirty()
+				p.setPIN(p.somePIN())
+				for _, s := range p.signedSamples() {
+					if s.offered {
+						p.everyWrongType(s)
+					}
 				}
+			}
+		},
+		"CBR-022": func(p *probe) {
+			mc, assertion := p.mc(), ga(p.rp(), nil)
+			for key, name := range []string{1: "clientDataHash", 2: "rp", 3: "user", 4: "pubKeyCredParams"} {
+				if name != "" {
+					p.leftOut("mc."+name, cmdMakeCredential, mc, key, eMissing)
+				}
+			}
+			p.leftOut("ga.rpId", cmdGetAssertion, assertion, 1, eMissing)
+			p.leftOut("ga.clientDataHash", cmdGetAssertion, assertion, 2, eMissing)
+			if p.option("clientPin") != nil {
+				p.leftOut("clientPIN.subCommand", cmdClientPIN, m{1: p.protocol}, 2, eMissing)
+				p.leftOut("getKeyAgreement.protocol", cmdClientPIN, m{1: p.protocol, 2: 2}, 1, eMissing)
 				params := p.agree().setPINParams(padded(p.pinOf(6)))
-				if p.pin != "" {
-					params = p.agree().tokenParams(p.pin)
+				for _, key := range []int{1, 3, 4, 5} {
+					p.leftOut(fmt.Sprintf("setPIN.%d", key), cmdClientPIN, params, key, eMissing)
 				}
-				p.judged(cmdClientPIN, edited(params, set(x, 3, -2), set(y, 3, -3)))
-			})
-		}
-	},
-	"CBR-025": func(p *probe) {
-		p.judged(0x03, nil)
-		p.judged(0x05, nil)
-	},
+				params = p.agree().tokenParams(cmp.Or(p.pin, p.pinOf(6)))
+				for _, key := range []int{1, 3, 6} {
+					p.leftOut(fmt.Sprintf("getPinToken.%d", key), cmdClientPIN, params, key, eMissing)
+				}
+			}
+			if p.option("pinUvAuthToken") == true {
+				params := p.agree().permissionParams(cmp.Or(p.pin, p.pinOf(6)), permGA, p.rp())
+				for _, key := range []int{1, 3, 6, 9, 10} {
+					p.leftOut(fmt.Sprintf("token.%d", key), cmdClientPIN, params, key, eMissing)
+				}
+			}
+			auth := random(16 * p.protocol)
+			if p.option("credMgmt") == true {
+				params := m{1: 1, 3: p.protocol, 4: auth}
+				p.leftOut("credMgmt.subCommand", cmdCredentialManagement, params, 1, eMissing)
+				p.leftOut("credMgmt.pinUvAuthProtocol", cmdCredentialManagement, params, 3, eMissing)
+				p.leftOut("credMgmt.pinUvAuthParam", cmdCredentialManagement, params, 4, ePUATRequired)
+			}
+			if p.option("bioEnroll") != nil {
+				params := m{1: 1, 2: 1, 4: p.protocol, 5: auth}
+				p.leftOut("bio.modality", cmdBioEnrollment, params, 1, eMissing)
+				p.leftOut("bio.subCommand", cmdBioEnrollment, params, 2, eMissing)
+				p.leftOut("bio.pinUvAuthProtocol", cmdBioEnrollment, params, 4, eMissing)
+				p.leftOut("bio.pinUvAuthParam", cmdBioEnrollment, params, 5, ePUATRequired)
+			}
+			if p.option("largeBlobs") == true {
+				p.leftOut("blobs.offset", cmdLargeBlobs, m{1: 1, 3: 0}, 3, eInvalidParameter, eMissing)
+			}
+			if p.option("authnrCfg") == true {
+				p.leftOut("config.subCommand", cmdConfig, m{1: 2}, 1, eMissing)
+			}
+		},
+		"CBR-023": func(p *probe) {
+			p.released() // nobody knows what a vendor's commands do
+			others := 0
+			for c := 0x40; c <= 0xbf; c++ {
+				if p.version("FIDO_2_1_PRE") && c <= 0x41 {
+					continue
+				}
+				if r := p.call(byte(c), nil); r.status != eInvalidCommand {
+					p.note("observed: command %02x answers %v", c, r.status)
+					others++
+				}
+			}
+			p.check(others < 64, "so many cannot be implemented")
+		},
+		"CBR-024": func(p *probe) {
+			p.need(p.option("clientPin") != nil, "the key has no PIN")
+			for name, x := range map[string][]byte{"zero": make([]byte, 32), "prime": bytes.Repeat([]byte{0xff}, 32)} {
+				p.each(name, func(p *probe) {
+					y := make([]byte, 32)
+					if name == "prime" {
+						y = x
+					}
+					params := p.agree().setPINParams(padded(p.pinOf(6)))
+					if p.pin != "" {
+						params = p.agree().tokenParams(p.pin)
+					}
+					p.judged(cmdClientPIN, edited(params, set(x, 3, -2), set(y, 3, -3)))
+				})
+			}
+		},
+		"CBR-025": func(p *probe) {
+			p.judged(0x03, nil)
+			p.judged(0x05, nil)
+		},
+	}
 }
 
 // padded is a getAssertion that succeeds without a touch, of some size.

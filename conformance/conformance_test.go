@@ -57,7 +57,7 @@ func TestSimulator(t *testing.T) {
 				t.Log(r)
 			case conformance.NotApplicable:
 				if testing.Verbose() {
-					t.Logf("%s: not applicable: %s", r.ID(), strings.Join(r.Notes, "; "))
+					t.Logf("%s: not applicable: %s", r.ID(), r.Reason)
 				}
 			}
 		}

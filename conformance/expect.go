@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -46,13 +47,18 @@ const (
 )
 
 var (
-	statusWord  = regexp.MustCompile(`\b(OK|ignored|handled|[A-Z0-9]+_[A-Z0-9_]+|TIMEOUT|OTHER)\b`)
-	parenthesis = regexp.MustCompile(`\(([^)]*)\)`)
-	someError   = regexp.MustCompile(`\b(an|another|a clean) error\b`)
+	statusWord  = lazily(`\b(OK|ignored|handled|[A-Z0-9]+_[A-Z0-9_]+|TIMEOUT|OTHER)\b`)
+	parenthesis = lazily(`\(([^)]*)\)`)
+	someError   = lazily(`\b(an|another|a clean) error\b`)
 )
 
+// lazily compiles an expression when it is needed first.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
+
 // statusByWord has the statuses by their names in cases.txt.
-var statusByWord = func() map[string]ctap2.Status {
+var statusByWord = sync.OnceValue(func() map[string]ctap2.Status {
 	words := map[string]ctap2.Status{"OK": ctap2.StatusOK, "ignored": ctap2.StatusOK, "handled": ctap2.StatusOK}
 	for s := range 256 {
 		name := ctap2.Status(s).String()
@@ -63,12 +69,12 @@ var statusByWord = func() map[string]ctap2.Status {
 		}
 	}
 	return words
-}()
+})
 
 func statusesIn(text string) []ctap2.Status {
 	var found []ctap2.Status
-	for _, word := range statusWord.FindAllString(text, -1) {
-		if s, ok := statusByWord[word]; ok && !slices.Contains(found, s) {
+	for _, word := range statusWord().FindAllString(text, -1) {
+		if s, ok := statusByWord()[word]; ok && !slices.Contains(found, s) {
 			found = append(found, s)
 		}
 	}
@@ -79,7 +85,7 @@ func statusesIn(text string) []ctap2.Status {
 // follows speaks of something else than the status. old is a key of CTAP 2.0.
 func expect(text string, old bool) expectation {
 	var e expectation
-	main := parenthesis.ReplaceAllStringFunc(text, func(p string) string {
+	main := parenthesis().ReplaceAllStringFunc(text, func(p string) string {
 		words := statusesIn(p)
 		switch {
 		case strings.Contains(p, "ignore"):
@@ -96,7 +102,7 @@ func expect(text string, old bool) expectation {
 	e.record = strings.Contains(text, "record")
 	main, _, _ = strings.Cut(main, ";")
 	e.right = append(statusesIn(main), e.right...)
-	e.anyError = someError.MatchString(main)
+	e.anyError = someError().MatchString(main)
 	if len(e.right) == 0 && !e.anyError {
 		e.right = []ctap2.Status{ctap2.StatusOK} // the words speak of the answer
 	}

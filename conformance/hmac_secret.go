@@ -77,100 +77,102 @@ func (p *probe) hmacSecretSeries() {
 	p.check(len(seen) == 3, "%d results", len(seen))
 }
 
-var xhsCases = cases{
-	"XHS-001": func(p *probe) { p.withSecret() },
-	"XHS-002": mcCase(extension("hmac-secret", 1)),
-	"XHS-003": func(p *probe) {
-		c := p.register(extension("hmac-secret", false))
-		v := c.data.extensions["hmac-secret"]
-		p.check(v == nil || v == false, "output %v", v)
-	},
-	"XHS-004": secretBy(1),
-	"XHS-005": secretBy(2),
-	"XHS-006": func(p *probe) {
-		c, one, two := p.withSecret(), random(32), random(32)
-		first := p.secrets(c, false, one)
-		both := p.secrets(c, false, one, two)
-		p.check(bytes.Equal(both[:32], first) && !bytes.Equal(both[32:], first), "results %x and %x", first, both)
-	},
-	"XHS-007": func(p *probe) {
-		c, salt := p.withSecret(), random(32)
-		first := p.secrets(c, false, salt)
-		p.check(bytes.Equal(first, p.secrets(c, false, salt)), "another result for the same salt")
-		p.check(!bytes.Equal(first, p.secrets(c, false, random(32))), "the same result for another salt")
-	},
-	"XHS-008": func(p *probe) {
-		salt := random(32)
-		p.check(!bytes.Equal(p.secrets(p.withSecret(), false, salt), p.secrets(p.withSecret(), false, salt)), "the same result")
-	},
-	"XHS-009": func(p *probe) {
-		c, salt := p.withSecret(), random(32)
-		p.check(!bytes.Equal(p.secrets(c, false, salt), p.secrets(c, true, salt)), "the same result")
-	},
-	"XHS-010": saltCase(func(p *probe, a *agreement) m {
-		in := a.saltInput(random(32))
-		return edited(in, set(flip(blob(in[3])), 3))
-	}),
-	"XHS-011": func(p *probe) {
-		for name, n := range map[string]int{"short": -1, "long": 1} {
-			p.each(name, saltCase(func(p *probe, a *agreement) m {
-				in := a.saltInput(random(32))
-				auth := append(bytes.Clone(blob(in[3])), 0)
-				return edited(in, set(auth[:len(auth)-1+n], 3))
-			}))
-		}
-	},
-	"XHS-012": func(p *probe) {
-		p.each("31", saltCase(func(p *probe, a *agreement) m { return a.signed(random(31)) }))
-		p.each("33", saltCase(func(p *probe, a *agreement) m { return a.signed(random(33)) }))
-		p.each("16", saltCase(func(p *probe, a *agreement) m { return a.saltInput(random(16)) }))
-	},
-	"XHS-013": saltCase(func(p *probe, a *agreement) m { return a.saltInput(random(48)) }),
-	"XHS-014": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(1)) }),
-	"XHS-015": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(2)) }),
-	"XHS-016": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(3)) }),
-	"XHS-017": func(p *probe) {
-		c := p.withSecret()
-		p.judged(cmdGetAssertion, c.ga(set(false, 5, "up"), set(p.agree().saltInput(random(32)), 4, "hmac-secret")))
-	},
-	"XHS-018": func(p *probe) { p.hmacSecretSeries() },
-	"XHS-019": func(p *probe) {
-		c, salt := p.withSecret(), random(32)
-		before := p.secrets(c, false, salt)
-		p.powerCycle()
-		p.check(bytes.Equal(before, p.secrets(c, false, salt)), "another result")
-	},
-	"XHS-020": func(p *probe) {
-		a := p.assert(p.register(), set(p.agree().saltInput(random(32)), 4, "hmac-secret"))
-		if a.data.extensions["hmac-secret"] != nil {
-			p.note("observed: the key always makes a secret")
-		}
-	},
-	"XHS-021": func(p *probe) {
-		a := p.agreeBy(1)
-		c := p.withSecret()
-		got := p.assert(c, set(edited(a.saltInput(random(32)), drop(4)), 4, "hmac-secret"))
-		p.outputs(a, got.data.extensions["hmac-secret"], 1)
-	},
-	"XHS-022": func(p *probe) {
-		one, two := random(32), random(32)
-		for _, salts := range [][][]byte{{one}, {one, two}} {
-			c, out := p.secretAtCreation(salts...)
-			p.check(bytes.Equal(out, p.secrets(c, p.pin != "", salts...)), "another result at assertion")
-		}
-	},
-	"XHS-023": func(p *probe) {
-		p.want(p.call(cmdMakeCredential, p.mc(extension("hmac-secret-mc", p.agree().saltInput(random(32))))), eMissing)
-	},
-	"XHS-024": atCreation(func(a *agreement) any {
-		in := a.saltInput(random(32))
-		return edited(in, set(flip(blob(in[3])), 3))
-	}),
-	"XHS-025": func(p *probe) {
-		p.each("short", atCreation(func(a *agreement) any { return a.saltInput(random(16)) }))
-		p.each("empty", atCreation(func(a *agreement) any { return a.signed([]byte{}) }))
-	},
-	"XHS-026": atCreation(func(*agreement) any { return true }),
+func xhsCases() cases {
+	return cases{
+		"XHS-001": func(p *probe) { p.withSecret() },
+		"XHS-002": mcCase(extension("hmac-secret", 1)),
+		"XHS-003": func(p *probe) {
+			c := p.register(extension("hmac-secret", false))
+			v := c.data.extensions["hmac-secret"]
+			p.check(v == nil || v == false, "output %v", v)
+		},
+		"XHS-004": secretBy(1),
+		"XHS-005": secretBy(2),
+		"XHS-006": func(p *probe) {
+			c, one, two := p.withSecret(), random(32), random(32)
+			first := p.secrets(c, false, one)
+			both := p.secrets(c, false, one, two)
+			p.check(bytes.Equal(both[:32], first) && !bytes.Equal(both[32:], first), "results %x and %x", first, both)
+		},
+		"XHS-007": func(p *probe) {
+			c, salt := p.withSecret(), random(32)
+			first := p.secrets(c, false, salt)
+			p.check(bytes.Equal(first, p.secrets(c, false, salt)), "another result for the same salt")
+			p.check(!bytes.Equal(first, p.secrets(c, false, random(32))), "the same result for another salt")
+		},
+		"XHS-008": func(p *probe) {
+			salt := random(32)
+			p.check(!bytes.Equal(p.secrets(p.withSecret(), false, salt), p.secrets(p.withSecret(), false, salt)), "the same result")
+		},
+		"XHS-009": func(p *probe) {
+			c, salt := p.withSecret(), random(32)
+			p.check(!bytes.Equal(p.secrets(c, false, salt), p.secrets(c, true, salt)), "the same result")
+		},
+		"XHS-010": saltCase(func(p *probe, a *agreement) m {
+			in := a.saltInput(random(32))
+			return edited(in, set(flip(blob(in[3])), 3))
+		}),
+		"XHS-011": func(p *probe) {
+			for name, n := range map[string]int{"short": -1, "long": 1} {
+				p.each(name, saltCase(func(p *probe, a *agreement) m {
+					in := a.saltInput(random(32))
+					auth := append(bytes.Clone(blob(in[3])), 0)
+					return edited(in, set(auth[:len(auth)-1+n], 3))
+				}))
+			}
+		},
+		"XHS-012": func(p *probe) {
+			p.each("31", saltCase(func(p *probe, a *agreement) m { return a.signed(random(31)) }))
+			p.each("33", saltCase(func(p *probe, a *agreement) m { return a.signed(random(33)) }))
+			p.each("16", saltCase(func(p *probe, a *agreement) m { return a.saltInput(random(16)) }))
+		},
+		"XHS-013": saltCase(func(p *probe, a *agreement) m { return a.saltInput(random(48)) }),
+		"XHS-014": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(1)) }),
+		"XHS-015": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(2)) }),
+		"XHS-016": saltCase(func(p *probe, a *agreement) m { return edited(a.saltInput(random(32)), drop(3)) }),
+		"XHS-017": func(p *probe) {
+			c := p.withSecret()
+			p.judged(cmdGetAssertion, c.ga(set(false, 5, "up"), set(p.agree().saltInput(random(32)), 4, "hmac-secret")))
+		},
+		"XHS-018": func(p *probe) { p.hmacSecretSeries() },
+		"XHS-019": func(p *probe) {
+			c, salt := p.withSecret(), random(32)
+			before := p.secrets(c, false, salt)
+			p.powerCycle()
+			p.check(bytes.Equal(before, p.secrets(c, false, salt)), "another result")
+		},
+		"XHS-020": func(p *probe) {
+			a := p.assert(p.register(), set(p.agree().saltInput(random(32)), 4, "hmac-secret"))
+			if a.data.extensions["hmac-secret"] != nil {
+				p.note("observed: the key always makes a secret")
+			}
+		},
+		"XHS-021": func(p *probe) {
+			a := p.agreeBy(1)
+			c := p.withSecret()
+			got := p.assert(c, set(edited(a.saltInput(random(32)), drop(4)), 4, "hmac-secret"))
+			p.outputs(a, got.data.extensions["hmac-secret"], 1)
+		},
+		"XHS-022": func(p *probe) {
+			one, two := random(32), random(32)
+			for _, salts := range [][][]byte{{one}, {one, two}} {
+				c, out := p.secretAtCreation(salts...)
+				p.check(bytes.Equal(out, p.secrets(c, p.pin != "", salts...)), "another result at assertion")
+			}
+		},
+		"XHS-023": func(p *probe) {
+			p.want(p.call(cmdMakeCredential, p.mc(extension("hmac-secret-mc", p.agree().saltInput(random(32))))), eMissing)
+		},
+		"XHS-024": atCreation(func(a *agreement) any {
+			in := a.saltInput(random(32))
+			return edited(in, set(flip(blob(in[3])), 3))
+		}),
+		"XHS-025": func(p *probe) {
+			p.each("short", atCreation(func(a *agreement) any { return a.saltInput(random(16)) }))
+			p.each("empty", atCreation(func(a *agreement) any { return a.signed([]byte{}) }))
+		},
+		"XHS-026": atCreation(func(*agreement) any { return true }),
+	}
 }
 
 // atCreation judges a registration with an input for hmac-secret-mc.

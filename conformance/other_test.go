@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/fidokey/fidokey/conformance"
+	"github.com/fidokey/fidokey/conformance/simulated"
 	"github.com/fidokey/fidokey/simulator"
 )
 
 // TestOtherKeys runs the cases against keys that have less, or something else,
 // and against which no case may fail.
 func TestOtherKeys(t *testing.T) {
-	odd := variantOf(variantOf(simulator.Full23(), "nomcga"), "largeblob")
+	odd := simulated.VariantOf(simulated.VariantOf(simulator.Full23(), "nomcga"), "largeblob")
 	odd.GetInfo.MaxPINLength = new(uint(20))
 	odd.GetInfo.Certifications = map[string]uint{"FIDO": 1}
 	keys := map[string]*simulator.Profile{"default": simulator.DefaultProfile(), "odd": odd}

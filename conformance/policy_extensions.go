@@ -33,68 +33,70 @@ const (
 	methodPasscodeExternal = 0x800
 )
 
-var xmpCases = cases{
-	"XMP-001": func(p *probe) {
-		v := p.told(rplistRPID, "minPinLength")
-		p.check(num(v) == int64(p.minPIN()), "output %v, getInfo %d", v, p.minPIN())
-	},
-	"XMP-002": func(p *probe) {
-		v := p.told("not."+p.rp(), "minPinLength")
-		p.check(v == nil, "output %v", v)
-	},
-	"XMP-003": func(p *probe) {
-		for name, input := range map[string]any{"false": false, "number": 4} {
-			p.each(name, func(p *probe) {
-				r := p.call(cmdMakeCredential, p.mc(extension("minPinLength", input)))
-				p.want(r, eInvalidOption, eUnexpectedType, success)
-				p.note("observed: %v", r.status)
-			})
-		}
-	},
-	"XMP-004": func(p *probe) {
-		p.dirty()
-		least := p.minPIN() + 1
-		p.configure(3, m{1: least})
-		if p.getInfo()[infoForcePINChange] == true {
-			p.want(p.tryChangePIN(p.pin, p.pinOf(least+2)), success)
-		}
-		v := p.told(rplistRPID, "minPinLength")
-		p.check(num(v) == int64(least), "output %v, minimum %d", v, least)
-	},
-	"XMP-005": func(p *probe) {
-		v := p.told(rplistRPID, "pinComplexityPolicy")
-		p.check(v == p.info[infoPINComplexityPolicy], "output %v, getInfo %v", v, p.info[infoPINComplexityPolicy])
-	},
-	"XMP-006": func(p *probe) {
-		v := p.told("not."+p.rp(), "pinComplexityPolicy")
-		p.check(v == nil, "output %v", v)
-	},
-	"XMP-007": func(p *probe) {
-		v := p.payment(true, discoverable())
-		p.check(v == true, "output %v", v)
-	},
-	"XMP-008": func(p *probe) {
-		v := p.payment(false, discoverable())
-		p.check(v == false, "output %v", v)
-	},
-	"XMP-009": func(p *probe) {
-		with, without := p.payment(true), p.payment(false)
-		p.check(with == true && without == false, "asked: %v, not asked: %v", with, without)
-	},
-	"XMP-010": func(p *probe) {
-		a := p.assertUV(p.register(), set(true, 4, "uvm"))
-		pin := false
-		for _, e := range p.uvmEntries(a.data.extensions["uvm"]) {
-			pin = pin || num(e[0]) == methodPasscodeExternal || num(e[0]) == methodPasscodeInternal
-		}
-		p.check(pin, "uvm %v names no PIN", a.data.extensions["uvm"])
-	},
-	"XMP-011": func(p *probe) {
-		a := p.assert(p.register(), set(true, 4, "uvm"))
-		presence := false
-		for _, e := range p.uvmEntries(a.data.extensions["uvm"]) {
-			presence = presence || num(e[0]) == methodPresence
-		}
-		p.check(presence, "uvm %v does not name presence", a.data.extensions["uvm"])
-	},
+func xmpCases() cases {
+	return cases{
+		"XMP-001": func(p *probe) {
+			v := p.told(rplistRPID, "minPinLength")
+			p.check(num(v) == int64(p.minPIN()), "output %v, getInfo %d", v, p.minPIN())
+		},
+		"XMP-002": func(p *probe) {
+			v := p.told("not."+p.rp(), "minPinLength")
+			p.check(v == nil, "output %v", v)
+		},
+		"XMP-003": func(p *probe) {
+			for name, input := range map[string]any{"false": false, "number": 4} {
+				p.each(name, func(p *probe) {
+					r := p.call(cmdMakeCredential, p.mc(extension("minPinLength", input)))
+					p.want(r, eInvalidOption, eUnexpectedType, success)
+					p.note("observed: %v", r.status)
+				})
+			}
+		},
+		"XMP-004": func(p *probe) {
+			p.dirty()
+			least := p.minPIN() + 1
+			p.configure(3, m{1: least})
+			if p.getInfo()[infoForcePINChange] == true {
+				p.want(p.tryChangePIN(p.pin, p.pinOf(least+2)), success)
+			}
+			v := p.told(rplistRPID, "minPinLength")
+			p.check(num(v) == int64(least), "output %v, minimum %d", v, least)
+		},
+		"XMP-005": func(p *probe) {
+			v := p.told(rplistRPID, "pinComplexityPolicy")
+			p.check(v == p.info[infoPINComplexityPolicy], "output %v, getInfo %v", v, p.info[infoPINComplexityPolicy])
+		},
+		"XMP-006": func(p *probe) {
+			v := p.told("not."+p.rp(), "pinComplexityPolicy")
+			p.check(v == nil, "output %v", v)
+		},
+		"XMP-007": func(p *probe) {
+			v := p.payment(true, discoverable())
+			p.check(v == true, "output %v", v)
+		},
+		"XMP-008": func(p *probe) {
+			v := p.payment(false, discoverable())
+			p.check(v == false, "output %v", v)
+		},
+		"XMP-009": func(p *probe) {
+			with, without := p.payment(true), p.payment(false)
+			p.check(with == true && without == false, "asked: %v, not asked: %v", with, without)
+		},
+		"XMP-010": func(p *probe) {
+			a := p.assertUV(p.register(), set(true, 4, "uvm"))
+			pin := false
+			for _, e := range p.uvmEntries(a.data.extensions["uvm"]) {
+				pin = pin || num(e[0]) == methodPasscodeExternal || num(e[0]) == methodPasscodeInternal
+			}
+			p.check(pin, "uvm %v names no PIN", a.data.extensions["uvm"])
+		},
+		"XMP-011": func(p *probe) {
+			a := p.assert(p.register(), set(true, 4, "uvm"))
+			presence := false
+			for _, e := range p.uvmEntries(a.data.extensions["uvm"]) {
+				presence = presence || num(e[0]) == methodPresence
+			}
+			p.check(presence, "uvm %v does not name presence", a.data.extensions["uvm"])
+		},
+	}
 }

@@ -72,12 +72,12 @@ type probe struct {
 	part     string // of the case, in a part
 	protocol int    // PIN/UV auth protocol of this run
 	outcome  Outcome
+	reason   string // for an outcome that is not Pass
 	notes    []string
 	parts    []Result
-	trace    []string // the last exchanges
-	names    int      // RP IDs handed out
-	viaCard  bool     // commands go over the reader
-	watched  bool     // touches are as the case wants them
+	names    int  // RP IDs handed out
+	viaCard  bool // commands go over the reader
+	watched  bool // touches are as the case wants them
 }
 
 // ended is what a panic carries that ends a case.
@@ -87,17 +87,37 @@ func (p *probe) note(format string, args ...any) {
 	p.notes = append(p.notes, fmt.Sprintf(format, args...))
 }
 
+// warn goes on: the answer is not right, and keys that are sold give it.
 func (p *probe) warn(format string, args ...any) {
 	p.note("warning: "+format, args...)
-	p.outcome = max(p.outcome, Warning)
+	if p.outcome < Warning {
+		p.outcome, p.reason = Warning, fmt.Sprintf(format, args...)
+	}
 }
 
-// fail ends the case, with the last exchanges as evidence.
-func (p *probe) fail(format string, args ...any) {
-	p.note(format, args...)
-	for _, t := range p.trace[max(0, len(p.trace)-3):] {
-		p.note("%s", t)
+// observe notes how the key answered what the case is about, to be compared with
+// other keys and with the next run.
+func (p *probe) observe(answer string) {
+	if l := p.log; l != nil && !slices.Contains(l.observed, answer) {
+		l.observed = append(l.observed, answer)
 	}
+}
+
+// result is what the probe has found, under the name of a part.
+func (p *probe) result(part string) Result {
+	log := p.log
+	if p.outcome == Pass {
+		p.reason = ""
+	}
+	return Result{
+		Case: p.Case, Part: part, Outcome: p.outcome, Reason: p.reason, Notes: p.notes, Observed: log.observed,
+		Began: log.start, Took: time.Since(log.start), Messages: log.messages(), LeftOut: log.leftOut,
+	}
+}
+
+// fail ends the case.
+func (p *probe) fail(format string, args ...any) {
+	p.reason = fmt.Sprintf(format, args...)
 	panic(ended{Fail})
 }
 
@@ -110,7 +130,7 @@ func (p *probe) check(ok bool, format string, args ...any) {
 // need ends the case as not applicable.
 func (p *probe) need(ok bool, format string, args ...any) {
 	if !ok {
-		p.note(format, args...)
+		p.reason = fmt.Sprintf(format, args...)
 		panic(ended{NotApplicable})
 	}
 }
@@ -121,12 +141,19 @@ func (p *probe) each(name string, f func(p *probe)) {
 		name = p.part + "." + name
 	}
 	part := &probe{runner: p.runner, Case: p.Case, ctx: p.ctx, part: name, protocol: p.protocol, names: p.names, viaCard: p.viaCard}
+	whole := p.log
+	p.log = newLog()
 	part.run(f)
 	p.names = part.names
-	p.outcome = max(p.outcome, part.outcome)
-	p.parts = append(p.parts, part.parts...)
-	p.parts = append(p.parts, Result{Case: p.Case, Part: name, Outcome: part.outcome, Notes: part.notes})
-	p.trace = append(p.trace, part.trace...)
+	if p.outcome < part.outcome || p.reason == "" && part.outcome == NotApplicable {
+		p.outcome, p.reason = max(p.outcome, part.outcome), part.reason
+		if part.outcome != NotApplicable {
+			p.reason = name + ": " + part.reason
+		}
+	}
+	p.parts = append(append(p.parts, part.parts...), part.result(name))
+	whole.join(p.log)
+	p.log = whole
 }
 
 // run calls f and catches its end.
@@ -140,10 +167,7 @@ func (p *probe) run(f func(p *probe)) {
 		case ended:
 			p.outcome = max(p.outcome, e.outcome)
 		case runtime.Error: // an answer of a form that the case does not look for
-			p.note("%v", e)
-			for _, t := range p.trace[max(0, len(p.trace)-3):] {
-				p.note("%s", t)
-			}
+			p.reason = e.Error()
 			p.outcome = Fail
 		default:
 			panic(e)
@@ -164,14 +188,15 @@ type reply struct {
 	keepalive []*message
 }
 
+// String says how the key answered.
 func (r reply) String() string {
 	switch {
 	case r.lost:
-		return fmt.Sprintf("sent %s, got no answer", short(r.msg))
+		return "no answer"
 	case r.fault != 0:
-		return fmt.Sprintf("sent %s, got CTAPHID error %02x", short(r.msg), r.fault)
+		return fmt.Sprintf("CTAPHID error %s (%02x)", faultNames[r.fault], r.fault)
 	}
-	return fmt.Sprintf("sent %s, got %v %s", short(r.msg), r.status, short(r.raw))
+	return r.status.Error()
 }
 
 // short is hex, cut when it is very long.
@@ -184,11 +209,29 @@ func short(b []byte) string {
 
 // exchange sends a message and waits for its answer.
 func (p *probe) exchange(msg []byte) reply {
+	p.need(!p.pinRefused || !hasPIN(msg), "the PIN that the bench has was refused, and is not tried again")
 	if p.wire == nil || p.viaCard {
 		return p.overCard(msg)
 	}
 	p.wire.send(p.cid, hidCBOR, msg)
-	return p.answer(p.cid, msg)
+	r := p.answer(p.cid, msg)
+	p.noticeRefusal(r)
+	return r
+}
+
+// hasPIN says whether a message is a try of the PIN.
+func hasPIN(msg []byte) bool {
+	var params map[any]any
+	return len(msg) > 0 && msg[0] == cmdClientPIN && decMode.Unmarshal(msg[1:], &params) == nil && params[int64(6)] != nil
+}
+
+// noticeRefusal keeps the tries of a key in use: no case enters a wrong PIN there,
+// so that the one of the bench must be wrong.
+func (p *probe) noticeRefusal(r reply) {
+	wrong := r.status == ePINInvalid || r.status == ePINAuthBlocked || r.status == ePINBlocked
+	if !p.bench.Release && wrong && hasPIN(r.msg) {
+		p.pinRefused = true
+	}
 }
 
 // answer waits for the answer to a CBOR message on a channel.
@@ -208,7 +251,10 @@ func (p *probe) answer(cid uint32, msg []byte) reply {
 			continue
 		case in.cmd == hidKeepalive:
 			r.keepalive = append(r.keepalive, in)
-			r.prompted = r.prompted || len(in.payload) == 1 && in.payload[0] == 2
+			if len(in.payload) == 1 && in.payload[0] == 2 && !r.prompted {
+				r.prompted = true
+				p.blinks()
+			}
 			continue
 		case in.cmd == hidCBOR && len(in.payload) > 0:
 			p.decode(&r, in.payload)
@@ -217,12 +263,31 @@ func (p *probe) answer(cid uint32, msg []byte) reply {
 		default:
 			p.fail("answer to %s is %v", short(msg), in)
 		}
-		p.trace = append(p.trace, r.String())
 		if r.lost && !p.cutting {
 			p.fail("no answer")
 		}
 		return r
 	}
+}
+
+// blinks is when the key waits for a touch that somebody is to give.
+func (p *probe) blinks() {
+	switch {
+	case p.watched:
+	case p.bench.Unattended:
+		p.cancelTouch()
+	case p.bench.Blink != nil:
+		p.bench.Blink(p.Case)
+	}
+}
+
+// cancelTouch ends the case, and what the key waits with.
+func (p *probe) cancelTouch() {
+	if p.wire != nil {
+		p.wire.send(p.cid, hidCancel, nil)
+		p.wire.drain()
+	}
+	p.need(false, "the key asks for a touch, and nobody is there")
 }
 
 // decode takes a status byte and a body apart.
@@ -232,7 +297,6 @@ func (p *probe) decode(r *reply, answer []byte) {
 		return
 	}
 	if err := decMode.Unmarshal(r.raw, &r.body); err != nil {
-		p.trace = append(p.trace, r.String())
 		p.fail("body is not a CBOR map with integer keys: %v", err)
 	}
 }
@@ -252,14 +316,14 @@ func (p *probe) ok(command byte, params any) map[int]any {
 // want checks the status against those that are right.
 func (p *probe) want(r reply, right ...status) {
 	if r.fault != 0 || r.lost || !slices.Contains(right, r.status) {
-		p.fail("expected %s", names(right))
+		p.fail("expected %s, got %v", names(right), r)
 	}
 }
 
 func names(list []status) string {
 	var words []string
 	for _, s := range list {
-		words = append(words, fmt.Sprintf("%v (%02x)", s, byte(s)))
+		words = append(words, s.Error())
 	}
 	return strings.Join(words, " or ")
 }
@@ -271,13 +335,18 @@ func (p *probe) judge(r reply) {
 		e.right = append(e.right, eDenied) // the PIN would not help
 	}
 	right, warn := e.accepts(r.status)
+	if r.fault == 0 && !r.lost {
+		p.observe(r.status.String())
+	} else {
+		p.observe(r.String())
+	}
 	switch {
 	case r.fault != 0 || r.lost || !right:
 		more := ""
 		if e.anyError {
 			more = " or another error"
 		}
-		p.fail("expected %s%s", names(append(slices.Clone(e.right), e.seen...)), more)
+		p.fail("expected %s%s, got %v", names(append(slices.Clone(e.right), e.seen...)), more, r)
 	case warn:
 		p.warn("%v where %s is right", r.status, names(e.right))
 	case p.sel.Strict && len(e.right) > 0 && r.status != e.right[0]:

@@ -155,7 +155,10 @@ func (a *agreement) uvParams(permissions int, rpID string) m {
 func (p *probe) somePIN() string { return p.pinOf(max(p.minPIN()+2, 6)) }
 
 // otherPIN is another one of the same length.
-func (p *probe) otherPIN() string { return p.pinOf(len(p.pin) + 1)[1:] }
+func (p *probe) otherPIN() string {
+	p.released() // a case that ends half-way would leave it to the owner
+	return p.pinOf(len(p.pin) + 1)[1:]
+}
 
 const digits = "319742680553861972406918253704682915703948261570392846"
 
@@ -186,6 +189,7 @@ func (p *probe) setPIN(pin string) {
 
 // tryChangePIN asks for another PIN.
 func (p *probe) tryChangePIN(old, pin string) reply {
+	p.released()
 	r := p.call(cmdClientPIN, p.agree().changePINParams(old, pin))
 	if r.status == success && !r.lost && r.fault == 0 {
 		p.pin = pin
@@ -199,7 +203,10 @@ func (p *probe) enterPIN(pin string) reply {
 }
 
 // wrongPIN is not the PIN.
-func (p *probe) wrongPIN() string { return "7" + p.pinOf(len(p.pin) + 1)[2:] + "0" }
+func (p *probe) wrongPIN() string {
+	p.need(p.bench.Release, "would use up a PIN try of a key that is in use")
+	return "7" + p.pinOf(len(p.pin) + 1)[2:] + "0"
+}
 
 func (p *probe) retries() int64 { return num(p.ok(cmdClientPIN, m{2: 1})[3]) }
 

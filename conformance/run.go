@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"sync"
 
 	"github.com/fidokey/fidokey/transport/nfc"
 )
@@ -25,16 +25,17 @@ type Selection struct {
 }
 
 // implementations has the code of the cases.
-var implementations = merge(hidCases, infoCases, mcCases, mcrCases, gaCases, gnaCases, pinCases, rstCases, cmCases,
-	cbrCases, xcpCases, xhsCases, staCases,
-	cfgCases, bioCases, lbCases, xcbCases, xlbCases, xmpCases, nfcCases, u2fCases)
+var implementations = sync.OnceValue(func() cases {
+	return merge(hidCases(), infoCases(), mcCases(), mcrCases(), gaCases(), gnaCases(), pinCases(), rstCases(), cmCases(), cbrCases(), xcpCases(), xhsCases(),
+		staCases(), cfgCases(), bioCases(), lbCases(), xcbCases(), xlbCases(), xmpCases(), nfcCases(), u2fCases())
+})
 
 // Missing returns the identifiers of cases that have no implementation.
 func Missing() []string {
 	var missing []string
-	for i := range all {
-		if implementations[all[i].ID] == nil {
-			missing = append(missing, all[i].ID)
+	for i := range allCases() {
+		if implementations()[allCases()[i].ID] == nil {
+			missing = append(missing, allCases()[i].ID)
 		}
 	}
 	return missing
@@ -45,46 +46,34 @@ func Missing() []string {
 func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
 	r := &runner{bench: bench, sel: sel}
 	defer r.close()
-	for stage := stageFramed; stage <= stageReset; stage++ {
-		for i := range all {
-			if c := &all[i]; c.stage() == stage && r.selected(c) && ctx.Err() == nil {
-				r.runCase(ctx, c, "")
-			}
+	for _, c := range order(sel.Match) {
+		if ctx.Err() != nil {
+			break
 		}
+		r.runCase(ctx, c, r.play(c))
 	}
-	r.runVariants(ctx)
 	return r.results
 }
 
-// runVariants takes the lines of every variant that the bench can play.
-func (r *runner) runVariants(ctx context.Context) {
-	var words []string
-	for i := range all {
-		if w := all[i].variant(); w != "" && r.selected(&all[i]) && !slices.Contains(words, w) {
-			words = append(words, w)
-		}
+// play has the key play the variant that a case asks for, if the bench can do that,
+// and returns what it plays.
+func (r *runner) play(c *Case) (variant string) {
+	word := c.variant()
+	if word == r.asked {
+		return r.playing
 	}
-	for _, word := range words {
-		label := ""
-		played := r.bench.Become != nil && r.bench.Become(word) == nil
-		if played {
-			label = word
-			r.stage, r.base, r.pin = 0, nil, ""
-			r.disconnect()
-		}
-		for i := range all {
-			if c := &all[i]; c.variant() == word && r.selected(c) && ctx.Err() == nil {
-				r.runCase(ctx, c, label)
-			}
-		}
+	r.asked = word
+	if r.bench.Become == nil || word == "" && r.playing == "" {
+		return ""
 	}
-	if r.bench.Become != nil {
-		r.disconnect()
-		r.bench.Become("")
+	r.playing = ""
+	if err := r.bench.Become(word); err == nil {
+		r.playing = word
 	}
+	r.stage, r.base, r.pin, r.fresh = 0, nil, "", true
+	r.disconnect()
+	return r.playing
 }
-
-func (r *runner) selected(c *Case) bool { return r.sel.Match == nil || r.sel.Match(c) }
 
 // A runner holds what is the same for all cases.
 type runner struct {
@@ -92,38 +81,36 @@ type runner struct {
 	sel     Selection
 	results []Result
 
-	wire    *wire
-	card    nfc.Card      // while the key lies on a reader
-	applet  bool          // is selected
-	cid     uint32        // our channel
-	base    map[int]any   // what getInfo said on the fresh key
-	info    map[int]any   // what getInfo said when the case began
-	pin     string        // what we set; empty: none
-	stage   stage         // that the key is set up for; 0: none
-	made    []*credential // discoverable, on a key in use
-	serial  int           // of the run, so that each has an RP ID of its own
-	cutting bool          // the power is about to go: no answer is no fault
+	wire           *wire
+	card           nfc.Card      // while the key lies on a reader
+	applet         bool          // is selected
+	cid            uint32        // our channel
+	base           map[int]any   // what getInfo said on the fresh key
+	info           map[int]any   // what getInfo said when the case began
+	pin            string        // what we set; empty: none
+	stage          stage         // that the key is set up for; 0: none
+	made           []*credential // discoverable, on a key in use
+	serial         int           // of the run, so that each has an RP ID of its own
+	cutting        bool          // the power is about to go: no answer is no fault
+	log            *messageLog   // of the case at work
+	asked, playing string        // variants: what the last case wants, and what the key is
+	fresh          bool          // from the factory: the key has just become what it plays
+	pinRefused     bool          // the PIN of a key in use, which is never tried again
 }
 
 // runCase runs one case, once for each PIN/UV auth protocol where that matters.
 func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
-	f := implementations[c.ID]
-	result := Result{Case: c, Variant: variant}
+	f := implementations()[c.ID]
 	if f == nil {
-		result.Outcome, result.Notes = Fail, []string{"no code belongs to this case"}
-		r.add(result)
+		r.add(Result{Case: c, Variant: variant, Outcome: Fail, Reason: "no code belongs to this case"})
 		return
 	}
+	var whole Result
 	protocols := []int{0}
 	for i := 0; i < len(protocols); i++ {
-		r.serial++
-		p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocols[i]}
-		p.run(func(p *probe) {
-			r.prepare(p, variant)
-			if i == 0 && c.byProtocol() {
-				if list := p.protocols(); len(list) > 0 {
-					protocols = list
-				}
+		p := r.attempt(ctx, c, variant, protocols[i], func(p *probe) {
+			if list := p.protocols(); i == 0 && c.byProtocol() && len(list) > 0 {
+				protocols = list
 			}
 			if p.protocol == 0 {
 				p.protocol = p.bestProtocol()
@@ -131,26 +118,44 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			if r.sel.Begin != nil {
 				r.sel.Begin(c)
 			}
+			r.log = newLog() // without what it took to get here
 			f(p)
 		})
-		p.cleanUp()
+		result := p.result("")
+		result.Variant = variant
+		if len(protocols) > 1 {
+			result.Part = fmt.Sprintf("protocol%d", p.protocol)
+		}
 		for _, part := range p.parts {
-			part.Variant = variant
-			if len(protocols) > 1 {
-				part.Part = fmt.Sprintf("protocol%d.%s", p.protocol, part.Part)
-			}
+			part.Variant, part.Part = variant, strings.TrimPrefix(result.Part+"."+part.Part, ".")
 			r.add(part)
 		}
 		if len(protocols) > 1 {
-			r.add(Result{Case: c, Part: fmt.Sprintf("protocol%d", p.protocol), Outcome: p.outcome, Variant: variant, Notes: p.notes})
+			r.add(result)
 		}
-		result.Outcome = max(result.Outcome, p.outcome)
-		result.Notes = append(result.Notes, p.notes...)
+		whole = whole.join(result)
 		if p.outcome == Fail {
 			r.stage = 0
 		}
 	}
-	r.add(result)
+	whole.Part = ""
+	r.add(whole)
+}
+
+// attempt prepares the key for a case and runs it.
+func (r *runner) attempt(ctx context.Context, c *Case, variant string, protocol int, f func(p *probe)) *probe {
+	r.serial++
+	r.log = newLog()
+	p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocol}
+	p.run(func(p *probe) {
+		r.prepare(p, variant)
+		f(p)
+	})
+	log := r.log
+	r.log = nil // what follows is no part of the case
+	p.cleanUp()
+	r.log = log
+	return p
 }
 
 func (r *runner) add(result Result) {
@@ -216,6 +221,7 @@ func (r *runner) connect() error {
 			return err
 		}
 		r.wire = newWire(port)
+		r.wire.log = func(m Message) { r.log.add(m) }
 		if r.cid, err = r.wire.open(); err != nil {
 			r.disconnect()
 			return err
@@ -245,7 +251,13 @@ func (r *runner) disconnect() {
 	r.dropCard()
 }
 
-func (r *runner) close() { r.disconnect() }
+// close leaves the key as it was built.
+func (r *runner) close() {
+	r.disconnect()
+	if r.asked != "" && r.bench.Become != nil {
+		r.bench.Become("")
+	}
+}
 
 func (r *runner) cycle(ctx context.Context) error {
 	r.disconnect()

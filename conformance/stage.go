@@ -149,7 +149,13 @@ func (r *runner) alwaysUV(p *probe, on bool) {
 // factoryReset wipes the key. A key that leaves the factory with alwaysUv on has
 // it turned off.
 func (r *runner) factoryReset(p *probe) {
+	fresh := r.fresh
+	r.fresh = false
 	p.powerCycle()
+	if r.wire == nil && p.like("no-nfc-reset") { // there is one case that can do without
+		p.need(fresh, "the key cannot be reset over NFC, and the bench has no other door")
+		return
+	}
 	long := p.getInfo()[infoLongTouchForReset] == true
 	if long {
 		p.touch(TouchLong)

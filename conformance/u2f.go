@@ -55,6 +55,7 @@ func (p *probe) u2fPolled(apdu []byte) (data []byte, sw int) {
 		if data, sw = p.message(apdu); sw != swConditions {
 			return data, sw
 		}
+		p.blinks()
 		p.wait(200 * time.Millisecond)
 	}
 	return data, sw
@@ -150,157 +151,159 @@ func (p *probe) crossed(c *credential) {
 	}
 }
 
-var u2fCases = cases{
-	"U2F-001": func(p *probe) {
-		data, sw := p.u2f(u2fVersion, 0, nil)
-		p.check(sw == swOK && string(data) == "U2F_V2", "%q %04x", data, sw)
-	},
-	"U2F-002": func(p *probe) {
-		data, sw := p.u2f(u2fVersion, 0, []byte{1, 2, 3})
-		p.check(sw == swLength || sw == swOK && string(data) == "U2F_V2", "%q %04x", data, sw)
-	},
-	"U2F-003": func(p *probe) { p.u2fRegister(p.app()) },
-	"U2F-004": func(p *probe) {
-		p.withhold()
-		_, sw := p.u2f(u2fRegister, 0, random(64))
-		p.sw(sw, swConditions)
-	},
-	"U2F-005": func(p *probe) {
-		for _, n := range []int{63, 65} {
-			_, sw := p.u2f(u2fRegister, 0, random(n))
-			p.sw(sw, swLength)
-		}
-	},
-	"U2F-006": func(p *probe) {
-		presence, _ := p.authenticate(p.u2fRegister(p.app()), u2fEnforce)
-		p.check(presence&1 == 1, "presence %02x", presence)
-	},
-	"U2F-007": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		p.withhold()
-		_, sw := p.u2f(u2fAuthenticate, u2fEnforce, h.authentication(random(32)))
-		p.sw(sw, swConditions)
-	},
-	"U2F-008": func(p *probe) { p.sw(p.u2fRegister(p.app()).check(p), swConditions) },
-	"U2F-009": func(p *probe) { p.sw((&handle{app: p.app(), id: random(64)}).check(p), swWrongData) },
-	"U2F-010": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		challenge := random(32)
-		p.withhold()
-		data, sw := p.u2f(u2fAuthenticate, u2fDontAsk, h.authentication(challenge))
-		if sw == swConditions || sw == swWrongP1P2 {
-			p.warn("status word %04x where 9000 is right", sw)
-			return
-		}
-		p.sw(sw, swOK)
-		presence, _ := p.authenticated(h, data, challenge)
-		p.check(presence&1 == 0, "presence %02x", presence)
-	},
-	"U2F-011": u2fRefused(0x55, func(p *probe) []byte {
-		return p.u2fRegister(p.app()).authentication(random(32))
-	}, swWrongP1P2, swWrongP1P2x, swWrongData),
-	"U2F-012": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		for _, i := range []int{0, len(h.id) / 2, len(h.id) - 1} {
-			bad := *h
-			bad.id = bytes.Clone(h.id)
-			bad.id[i] ^= 1
-			p.sw(bad.check(p), swWrongData)
-		}
-	},
-	"U2F-013": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		for _, id := range [][]byte{h.id[:len(h.id)-1], append(bytes.Clone(h.id), 0), {}} {
-			p.sw((&handle{app: h.app, id: id}).check(p), swWrongData, swLength)
-		}
-	},
-	"U2F-014": func(p *probe) {
-		h := *p.u2fRegister(p.app())
-		h.app = random(32)
-		p.sw(h.check(p), swWrongData)
-	},
-	"U2F-015": u2fRefused(u2fEnforce, func(p *probe) []byte {
-		data := p.u2fRegister(p.app()).authentication(random(32))
-		data[64]++
-		return data
-	}, swLength, swWrongData),
-	"U2F-016": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		var last uint32
-		for i := range 5 {
-			_, n := p.authenticate(h, u2fEnforce)
-			p.check(i == 0 || n > last, "counter %d, then %d", last, n)
-			last = n
-		}
-	},
-	"U2F-017": func(p *probe) {
-		_, sw := p.u2f(0x55, 0, nil)
-		p.sw(sw, swUnknownINS)
-	},
-	"U2F-018": func(p *probe) {
-		_, sw := p.message(extendedAPDU(0x60, u2fVersion, 0, 0, nil))
-		p.sw(sw, swClass)
-	},
-	"U2F-019": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		p.assert(&credential{rp: p.rp(), id: h.id, key: h.key})
-	},
-	"U2F-020": func(p *probe) { p.crossed(p.register()) },
-	"U2F-021": func(p *probe) {
-		h := p.u2fRegister(p.app())
-		p.touched(cmdMakeCredential, p.mc(exclude(h.id)))
-	},
-	"U2F-022": func(p *probe) {
-		p.needRK()
-		edits := []edit{discoverable()}
-		if p.extension("credProtect") {
-			edits = append(edits, extension("credProtect", 1))
-		}
-		p.crossed(p.register(edits...))
-	},
-	"U2F-023": func(p *probe) {
-		p.check(!p.version("U2F_V2"), "U2F_V2 is in getInfo")
-		for _, c := range []struct {
-			ins  byte
-			data []byte
-		}{{u2fRegister, random(64)}, {u2fAuthenticate, (&handle{app: p.app(), id: random(64)}).authentication(random(32))}} {
-			_, sw := p.u2f(c.ins, u2fEnforce, c.data)
-			p.sw(sw, swNotAllowed, swUnknownINS)
-			if sw == swUnknownINS {
-				p.warn("status word 6d00 where 6986 is right")
+func u2fCases() cases {
+	return cases{
+		"U2F-001": func(p *probe) {
+			data, sw := p.u2f(u2fVersion, 0, nil)
+			p.check(sw == swOK && string(data) == "U2F_V2", "%q %04x", data, sw)
+		},
+		"U2F-002": func(p *probe) {
+			data, sw := p.u2f(u2fVersion, 0, []byte{1, 2, 3})
+			p.check(sw == swLength || sw == swOK && string(data) == "U2F_V2", "%q %04x", data, sw)
+		},
+		"U2F-003": func(p *probe) { p.u2fRegister(p.app()) },
+		"U2F-004": func(p *probe) {
+			p.withhold()
+			_, sw := p.u2f(u2fRegister, 0, random(64))
+			p.sw(sw, swConditions)
+		},
+		"U2F-005": func(p *probe) {
+			for _, n := range []int{63, 65} {
+				_, sw := p.u2f(u2fRegister, 0, random(n))
+				p.sw(sw, swLength)
 			}
-		}
-	},
-	"U2F-024": func(p *probe) {
-		p.forceChange()
-		_, sw := p.u2fPolled(extendedAPDU(claISO, u2fRegister, 0, 0, append(random(32), p.app()...)))
-		p.check(sw == swOK || sw == swConditions || sw>>8 == 0x69 || sw == swUnknownINS, "status word %04x", sw)
-		p.note("observed: %04x", sw)
-	},
-	"U2F-025": func(p *probe) {
-		p.onCard()
-		for _, extended := range []bool{false, true} {
-			p.field()
-			p.selectApplet()
+		},
+		"U2F-006": func(p *probe) {
+			presence, _ := p.authenticate(p.u2fRegister(p.app()), u2fEnforce)
+			p.check(presence&1 == 1, "presence %02x", presence)
+		},
+		"U2F-007": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			p.withhold()
+			_, sw := p.u2f(u2fAuthenticate, u2fEnforce, h.authentication(random(32)))
+			p.sw(sw, swConditions)
+		},
+		"U2F-008": func(p *probe) { p.sw(p.u2fRegister(p.app()).check(p), swConditions) },
+		"U2F-009": func(p *probe) { p.sw((&handle{app: p.app(), id: random(64)}).check(p), swWrongData) },
+		"U2F-010": func(p *probe) {
+			h := p.u2fRegister(p.app())
 			challenge := random(32)
-			params := append(bytes.Clone(challenge), p.app()...)
-			apdu := shortAPDU(claISO, u2fRegister, 0, 0, params, 0)
-			if extended {
-				apdu = extendedAPDU(claISO, u2fRegister, 0, 0, params)
+			p.withhold()
+			data, sw := p.u2f(u2fAuthenticate, u2fDontAsk, h.authentication(challenge))
+			if sw == swConditions || sw == swWrongP1P2 {
+				p.warn("status word %04x where 9000 is right", sw)
+				return
 			}
-			data, sw := p.u2fPolled(apdu)
 			p.sw(sw, swOK)
-			p.registration(data, challenge, p.app())
-		}
-	},
-	"U2F-026": func(p *probe) {
-		p.need(p.wire != nil, "no HID")
-		challenge := random(32)
-		data, sw := p.u2fPolled(shortAPDU(claISO, u2fRegister, 0, 0, append(bytes.Clone(challenge), p.app()...), 0))
-		p.note("observed: %04x", sw)
-		p.sw(sw, swOK, swLength)
-		if sw == swOK {
-			p.registration(data, challenge, p.app())
-		}
-	},
+			presence, _ := p.authenticated(h, data, challenge)
+			p.check(presence&1 == 0, "presence %02x", presence)
+		},
+		"U2F-011": u2fRefused(0x55, func(p *probe) []byte {
+			return p.u2fRegister(p.app()).authentication(random(32))
+		}, swWrongP1P2, swWrongP1P2x, swWrongData),
+		"U2F-012": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			for _, i := range []int{0, len(h.id) / 2, len(h.id) - 1} {
+				bad := *h
+				bad.id = bytes.Clone(h.id)
+				bad.id[i] ^= 1
+				p.sw(bad.check(p), swWrongData)
+			}
+		},
+		"U2F-013": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			for _, id := range [][]byte{h.id[:len(h.id)-1], append(bytes.Clone(h.id), 0), {}} {
+				p.sw((&handle{app: h.app, id: id}).check(p), swWrongData, swLength)
+			}
+		},
+		"U2F-014": func(p *probe) {
+			h := *p.u2fRegister(p.app())
+			h.app = random(32)
+			p.sw(h.check(p), swWrongData)
+		},
+		"U2F-015": u2fRefused(u2fEnforce, func(p *probe) []byte {
+			data := p.u2fRegister(p.app()).authentication(random(32))
+			data[64]++
+			return data
+		}, swLength, swWrongData),
+		"U2F-016": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			var last uint32
+			for i := range 5 {
+				_, n := p.authenticate(h, u2fEnforce)
+				p.check(i == 0 || n > last, "counter %d, then %d", last, n)
+				last = n
+			}
+		},
+		"U2F-017": func(p *probe) {
+			_, sw := p.u2f(0x55, 0, nil)
+			p.sw(sw, swUnknownINS)
+		},
+		"U2F-018": func(p *probe) {
+			_, sw := p.message(extendedAPDU(0x60, u2fVersion, 0, 0, nil))
+			p.sw(sw, swClass)
+		},
+		"U2F-019": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			p.assert(&credential{rp: p.rp(), id: h.id, key: h.key})
+		},
+		"U2F-020": func(p *probe) { p.crossed(p.register()) },
+		"U2F-021": func(p *probe) {
+			h := p.u2fRegister(p.app())
+			p.touched(cmdMakeCredential, p.mc(exclude(h.id)))
+		},
+		"U2F-022": func(p *probe) {
+			p.needRK()
+			edits := []edit{discoverable()}
+			if p.extension("credProtect") {
+				edits = append(edits, extension("credProtect", 1))
+			}
+			p.crossed(p.register(edits...))
+		},
+		"U2F-023": func(p *probe) {
+			p.check(!p.version("U2F_V2"), "U2F_V2 is in getInfo")
+			for _, c := range []struct {
+				ins  byte
+				data []byte
+			}{{u2fRegister, random(64)}, {u2fAuthenticate, (&handle{app: p.app(), id: random(64)}).authentication(random(32))}} {
+				_, sw := p.u2f(c.ins, u2fEnforce, c.data)
+				p.sw(sw, swNotAllowed, swUnknownINS)
+				if sw == swUnknownINS {
+					p.warn("status word 6d00 where 6986 is right")
+				}
+			}
+		},
+		"U2F-024": func(p *probe) {
+			p.forceChange()
+			_, sw := p.u2fPolled(extendedAPDU(claISO, u2fRegister, 0, 0, append(random(32), p.app()...)))
+			p.check(sw == swOK || sw == swConditions || sw>>8 == 0x69 || sw == swUnknownINS, "status word %04x", sw)
+			p.note("observed: %04x", sw)
+		},
+		"U2F-025": func(p *probe) {
+			p.onCard()
+			for _, extended := range []bool{false, true} {
+				p.field()
+				p.selectApplet()
+				challenge := random(32)
+				params := append(bytes.Clone(challenge), p.app()...)
+				apdu := shortAPDU(claISO, u2fRegister, 0, 0, params, 0)
+				if extended {
+					apdu = extendedAPDU(claISO, u2fRegister, 0, 0, params)
+				}
+				data, sw := p.u2fPolled(apdu)
+				p.sw(sw, swOK)
+				p.registration(data, challenge, p.app())
+			}
+		},
+		"U2F-026": func(p *probe) {
+			p.need(p.wire != nil, "no HID")
+			challenge := random(32)
+			data, sw := p.u2fPolled(shortAPDU(claISO, u2fRegister, 0, 0, append(bytes.Clone(challenge), p.app()...), 0))
+			p.note("observed: %04x", sw)
+			p.sw(sw, swOK, swLength)
+			if sw == swOK {
+				p.registration(data, challenge, p.app())
+			}
+		},
+	}
 }

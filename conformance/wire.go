@@ -50,6 +50,7 @@ type wire struct {
 	in, out int
 	partial map[uint32]*message
 	dead    error
+	log     func(m Message)
 }
 
 // A message came from the key.
@@ -72,7 +73,7 @@ func (m *message) String() string {
 
 func newWire(port hid.Port) *wire {
 	in, out := port.ReportSizes()
-	return &wire{port: port, in: in, out: out, partial: map[uint32]*message{}}
+	return &wire{port: port, in: in, out: out, partial: map[uint32]*message{}, log: func(Message) {}}
 }
 
 // first is an initialization packet; the rest of data is left out.
@@ -102,7 +103,15 @@ func (w *wire) packets(cid uint32, cmd byte, payload []byte) [][]byte {
 	return reports
 }
 
+// write sends reports that are no whole message.
 func (w *wire) write(reports ...[]byte) {
+	for _, r := range reports {
+		w.log(Message{Door: DoorReport, Data: bytes.Clone(r)})
+	}
+	w.put(reports)
+}
+
+func (w *wire) put(reports [][]byte) {
 	for _, r := range reports {
 		if _, err := w.port.Write(r); err != nil && w.dead == nil {
 			w.dead = err
@@ -111,7 +120,8 @@ func (w *wire) write(reports ...[]byte) {
 }
 
 func (w *wire) send(cid uint32, cmd byte, payload []byte) {
-	w.write(w.packets(cid, cmd, payload)...)
+	w.log(Message{Door: DoorHID, Channel: cid, Command: cmd, Data: bytes.Clone(payload)})
+	w.put(w.packets(cid, cmd, payload))
 }
 
 // report waits for one report; nil is silence.
@@ -143,6 +153,7 @@ func (w *wire) message(limit time.Duration) *message {
 			m = &message{cid: cid, cmd: kind, size: int(binary.BigEndian.Uint16(r[5:]))}
 			data = r[7:]
 		} else if m == nil || int(kind) != m.packets-1 {
+			w.log(Message{FromKey: true, Door: DoorReport, Data: r})
 			return &message{cid: cid, cmd: kind, payload: data, packets: -1, at: time.Now()}
 		}
 		n := min(len(data), m.size-len(m.payload))
@@ -155,6 +166,7 @@ func (w *wire) message(limit time.Duration) *message {
 			continue
 		}
 		delete(w.partial, cid)
+		w.log(Message{FromKey: true, Door: DoorHID, Channel: cid, Command: m.cmd, Data: m.payload})
 		return m
 	}
 }

@@ -150,7 +150,7 @@ func TestErrorsInJSON(t *testing.T) {
 // usesKey reports whether a command opens a key, and fails without one.
 func usesKey(cmd *cobra.Command) bool {
 	keyless := []string{"simulator", "version", "verify", "rp", "list", "doctor", "metadata", "trace", "man", "hil"}
-	keylessLeaves := []string{"fidokey credentials forget", "fidokey entra decode", "fidokey entra list", "fidokey entra stand-in", "fidokey entra unregister"}
+	keylessLeaves := []string{"fidokey conformance diff", "fidokey conformance list", "fidokey conformance merge", "fidokey conformance show", "fidokey credentials forget", "fidokey entra decode", "fidokey entra list", "fidokey entra stand-in", "fidokey entra unregister"}
 	return !slices.Contains(keyless, words(cmd)[0]) && !slices.Contains(keylessLeaves, cmd.CommandPath())
 }
 

@@ -21,6 +21,7 @@ const (
 	eventSample     = "sample"     // of a finger: status, remaining
 	eventReinsert   = "reinsert"   // stage: "remove", "insert", "reset"
 	eventNote       = "note"       // message
+	eventProgress   = "progress"   // of many cases: case, done, total, failed
 	eventError      = "error"      // as in the answer of --json
 	eventDone       = "done"       // exitCode
 )

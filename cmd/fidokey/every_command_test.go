@@ -38,6 +38,7 @@ var callsOnAKey = map[string]string{
 	"config enterprise-attestation": "on --pin-file pin --yes",
 	"config long-touch-reset":       "on --pin-file pin --yes",
 	"config show":                   "",
+	"conformance run":               "INF-0* GA-0* --pin-file pin",
 	"config toggle-always-uv":       "--pin-file pin",
 	"credentials delete":            "aaaa --pin-file pin --yes",
 	"credentials export":            "--pin-file pin",

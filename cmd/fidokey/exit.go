@@ -47,8 +47,10 @@ const exitCodesHelp = `Exit codes:
   5    the key was not touched in time, or the person declined
   6    the key refused, with the status that the message has in hexadecimal, or
        cannot do it at all
-  7    the key's answer does not check out, or a policy says no
-  8    not done for safety: few PIN tries are left, or nobody could be asked
+  7    the key's answer does not check out, a case of conformance fails, or a
+       policy says no
+  8    not done for safety: few PIN tries are left, nobody could be asked, or it
+       would destroy what is on a key that is in use
   9    the system does not permit it: rights on the device
   130  interrupted`
 

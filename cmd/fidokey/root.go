@@ -73,7 +73,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		{"What is on it:", []*cobra.Command{newCredentialsCmd(e), newBlobsCmd(e)}},
 		{"Use it:", []*cobra.Command{newRegisterCmd(e), newAuthenticateCmd(e), newVerifyCmd(e), newRPCmd(e), newSecretCmd(e), newU2FCmd(e)}},
 		{"Microsoft Entra ID:", []*cobra.Command{newEntraCmd(e)}},
-		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newSimulatorCmd(e), newHILCmd(e), newCICmd(e)}},
+		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newConformanceCmd(e), newSimulatorCmd(e), newHILCmd(e), newCICmd(e)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, cmd := range group.commands {

@@ -18,10 +18,15 @@ import (
 // transport.ErrBusy.
 type locker interface{ tryLock() error }
 
-// lock waits for the port's lock, if it has one. All who lock do so of their own
-// accord, so a lock that the system cannot give is no reason to stop.
-func (d *Device) lock(ctx context.Context) error {
-	port, ok := d.port.(locker)
+// lock waits for the port's lock.
+func (d *Device) lock(ctx context.Context) error { return Lock(ctx, d.port) }
+
+// Lock waits until no other program has the device node of a port, as Open does,
+// and takes it until the port is closed. It is for whoever moves the reports of a
+// Port without a Device. All who lock do so of their own accord, so a lock that the
+// system cannot give is no reason to stop.
+func Lock(ctx context.Context, p Port) error {
+	port, ok := p.(locker)
 	if !ok {
 		return nil
 	}

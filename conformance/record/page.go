@@ -1,0 +1,100 @@
+package record
+
+import (
+	_ "embed"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page").Funcs(template.FuncMap{
+		"words":   func(list []string) string { return strings.Join(list, ", ") },
+		"seconds": seconds,
+		"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"label":   func(outcome string) string { return labels[outcome] },
+	}).Parse(pageText))
+})
+
+var labels = map[string]string{Pass: "pass", Warning: "warning", Fail: "fail", Known: "known", NotApplicable: "n/a"}
+
+// pageData is what the page shows.
+type pageData struct {
+	*Report
+	Groups []pageGroup
+	Failed []pageCase // those that are not known
+	Diff   *Diff      // nil: there is no run before
+}
+
+// Outcomes are those that can be shown and hidden, the worst first.
+func (pageData) Outcomes() []string { return []string{Fail, Warning, Known, Pass, NotApplicable} }
+
+type pageGroup struct {
+	Group
+	Rows   []pageCase
+	Counts Summary
+}
+
+// A pageCase is a case with what it has changed since the run before.
+type pageCase struct {
+	Case
+	Change string
+	Anchor bool      // links lead here
+	Shown  []*Result // with their messages: the case, and parts that do not pass
+}
+
+// WriteHTML writes one page that needs nothing else: failures first, then all
+// groups. before is the run to compare with, or nil.
+func (r *Report) WriteHTML(w io.Writer, before *Report) error {
+	data := pageData{Report: r}
+	changes := map[string]string{}
+	if before != nil {
+		data.Diff = Compare(before, r)
+		changes = data.Diff.words()
+	}
+	for _, g := range r.groups() {
+		group := pageGroup{Group: g}
+		for _, c := range g.Cases {
+			row := pageCase{Case: c, Change: changes[c.Case], Anchor: c.Outcome != Fail, Shown: c.shown()}
+			group.Rows = append(group.Rows, row)
+			group.Counts.Add(c.Result)
+			if c.Outcome == Fail {
+				row.Anchor = true
+				data.Failed = append(data.Failed, row)
+			}
+		}
+		data.Groups = append(data.Groups, group)
+	}
+	slices.SortStableFunc(data.Groups, func(a, b pageGroup) int { return b.Counts.Fail - a.Counts.Fail })
+	return page().Execute(w, data)
+}
+
+// shown are the case and its parts that are worth a look.
+func (c *Case) shown() []*Result {
+	shown := []*Result{c.Result}
+	for _, p := range c.Parts {
+		if p.Outcome == Fail || p.Outcome == Known || p.Outcome == Warning {
+			shown = append(shown, p)
+		}
+	}
+	return shown
+}
+
+// words has a word for each case in which something changed.
+func (d *Diff) words() map[string]string {
+	words := map[string]string{}
+	for word, list := range map[string][]Change{"changed": d.Changed, "fixed": d.Fixed, "new": d.NewFailures} {
+		for _, c := range list {
+			if words[c.Case] != "new" {
+				words[c.Case] = word
+			}
+		}
+	}
+	return words
+}

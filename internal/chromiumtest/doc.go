@@ -1,0 +1,2 @@
+// Package chromiumtest steers a real Chromium, for tests of pages, on Linux.
+package chromiumtest
