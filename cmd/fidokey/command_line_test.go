@@ -153,7 +153,7 @@ func usesKey(cmd *cobra.Command) bool {
 	if w := words(cmd); len(w) == 3 && w[0] == "entra" && slices.Contains(policies, w[2]) {
 		return false
 	}
-	keyless := []string{"simulator", "version", "verify", "rp", "list", "doctor", "metadata", "trace", "man"}
+	keyless := []string{"simulator", "version", "verify", "rp", "list", "doctor", "metadata", "trace", "man", "hil"}
 	keylessLeaves := []string{"fidokey conformance diff", "fidokey conformance list", "fidokey conformance merge", "fidokey conformance show", "fidokey credentials forget", "fidokey entra decode", "fidokey entra inventory", "fidokey entra ledger", "fidokey entra list", "fidokey entra report", "fidokey entra stand-in", "fidokey entra unregister"}
 	return !slices.Contains(keyless, words(cmd)[0]) && !slices.Contains(keylessLeaves, cmd.CommandPath())
 }

@@ -42,6 +42,8 @@ type suiteKey struct {
 	// run runs the cases of a selection and calls its Report for each result, from
 	// whichever goroutine. It returns an error when the key is gone.
 	run func(ctx context.Context, sel conformance.Selection) error
+	// close gives the key back; nil: there is nothing to be given back.
+	close func() error
 }
 
 // suiteKeyOf is the key that --device names: the simulator, new and released, or
@@ -60,6 +62,9 @@ func (e *env) suiteKeyOf(ctx context.Context, o *conformanceRunOptions) (*suiteK
 			key.again += " --simulator-profile " + profile
 		}
 		return key, nil
+	}
+	if name, ok := strings.CutPrefix(e.global.device, benchPrefix); ok {
+		return e.suiteKeyOnBench(ctx, name)
 	}
 	return e.suiteKeyInUse(ctx, o)
 }
@@ -202,7 +207,7 @@ func (e *env) benchInUse(ctx context.Context, path string, watch *goneWatch, o *
 
 // lockedPort opens a port and takes it from other programs.
 func (e *env) lockedPort(ctx context.Context, path string) (port hid.Port, err error) {
-	if dial := socketDialer(path); dial != nil {
+	if dial := hid.Dialer(path); dial != nil {
 		port, err = dial()
 	} else {
 		port, err = hid.OpenPath(hid.Backend(e.global.backend), path)

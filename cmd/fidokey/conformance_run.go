@@ -142,7 +142,7 @@ failure; the report says why.`,
 	return cmd
 }
 
-func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids []string) error {
+func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids []string) (err error) {
 	if err := o.parseShard(); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenCases(match, ids, e.global.device != simulatorName)
+	chosen, err := chosenCases(match, ids, e.global.device != simulatorName && !strings.HasPrefix(e.global.device, benchPrefix))
 	if err != nil {
 		return err
 	}
@@ -160,6 +160,14 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	key, err := e.suiteKeyOf(ctx, o)
 	if err != nil {
 		return err
+	}
+	if key.close != nil {
+		defer func() { err = errors.Join(err, key.close()) }()
+	}
+	if !key.released { // a bench may refuse to
+		if chosen, err = chosenCases(match, ids, true); err != nil {
+			return err
+		}
 	}
 	sink, err := newSuiteSink(e, o, key, chosen)
 	if err != nil {

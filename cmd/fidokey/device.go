@@ -90,7 +90,10 @@ func (e *env) placesNamed(ctx context.Context, name string) ([]place, error) {
 	if file, ok := strings.CutPrefix(name, tracePrefix); ok {
 		return []place{e.tracePlace(file)}, nil
 	}
-	if dial := socketDialer(name); dial != nil {
+	if onBench, ok := strings.CutPrefix(name, benchPrefix); ok {
+		return []place{e.benchPlace(onBench)}, nil
+	}
+	if dial := hid.Dialer(name); dial != nil {
 		device := deviceInfo{Path: name, Product: "software key"}
 		return []place{{device, func(ctx context.Context, prompt client.Prompt) (*openedKey, error) {
 			port, err := dial()
@@ -172,7 +175,7 @@ func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, er
 		return nil, err
 	}
 	name := e.global.device
-	if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) {
+	if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) || strings.HasPrefix(name, benchPrefix) {
 		return places[0].open(ctx, prompt)
 	}
 	return e.openNamed(ctx, places, name, prompt)
@@ -332,30 +335,6 @@ func (e *env) newKey(dev transport.Device, d deviceInfo, prompt client.Prompt, s
 	}
 	key.Key = client.New(dev, options)
 	return key, nil
-}
-
-// socketDialer returns how to open a software key that is named as
-// unix:PATH, tcp:HOST:PORT, udp:HOST:PORT or, with a port of our own that such a
-// key answers to, udp:HOST:PORT:REPLYPORT. It is nil for other names.
-func socketDialer(device string) func() (hid.Port, error) {
-	network, address, _ := strings.Cut(device, ":")
-	switch network {
-	case "unix":
-		return func() (hid.Port, error) { return hid.DialUnix(address) }
-	case "tcp":
-		return func() (hid.Port, error) { return hid.DialTCP(address) }
-	case "udp":
-		var reply uint64
-		if i := strings.LastIndexByte(address, ':'); strings.Count(address, ":") > 1 && !strings.HasSuffix(address[:i], "]") {
-			var err error
-			if reply, err = strconv.ParseUint(address[i+1:], 10, 16); err != nil {
-				return func() (hid.Port, error) { return nil, fmt.Errorf("%s: %w", device, err) }
-			}
-			address = address[:i]
-		}
-		return func() (hid.Port, error) { return hid.DialUDP(address, uint16(reply)) }
-	}
-	return nil
 }
 
 // printable replaces what could steer a terminal in text that comes from a key.

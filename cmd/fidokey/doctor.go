@@ -139,7 +139,7 @@ func runDoctor(ctx context.Context, e *env) error {
 		places = e.meant(places)
 	}
 	m := thisMachine(hid.Backend(e.global.backend))
-	m.software = e.global.device == simulatorName || socketDialer(e.global.device) != nil
+	m.software = e.global.device == simulatorName || hid.Dialer(e.global.device) != nil
 	r := doctorReport{m.examine(ctx)}
 	switch {
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/entra/enrol"
+	"github.com/fidokey/fidokey/transport/hid"
 	"github.com/fidokey/fidokey/transport/nfc"
 )
 
@@ -38,7 +39,7 @@ func newPluggedKeys(ctx context.Context, e *env, noWait bool) (*pluggedKeys, err
 	p.system = p.readSystem
 	names := strings.Split(e.global.device, ",")
 	for _, name := range names {
-		if name == simulatorName || socketDialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
+		if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
 			places, err := e.placesNamed(ctx, name)
 			if err != nil {
 				return nil, err

@@ -33,6 +33,7 @@ var callsOnAKey = map[string]string{
 	"blobs list":                    "--pin-file pin",
 	"blobs repair":                  "--pin-file pin --yes",
 	"blobs set":                     "--rp example.com pin --pin-file pin --yes",
+	"ci":                            "ci.yaml --pin-file pin",
 	"config always-uv":              "on --pin-file pin",
 	"config enable-ep-attestation":  "--pin-file pin --yes",
 	"config enterprise-attestation": "on --pin-file pin --yes",
@@ -108,6 +109,10 @@ func onEveryCommand(t *testing.T, profile, pin string, prepare func(s *station),
 	if err := os.WriteFile(filepath.Join(dir, "pin"), []byte("12345678\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	expected := "register: [{rp: example.com, userVerification: discouraged}]"
+	if err := os.WriteFile(filepath.Join(dir, "ci.yaml"), []byte(expected), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	prepare(s)
 	opensKey := func(cmd *cobra.Command) bool {
 		_, ok := callsOnAKey[strings.Join(words(cmd), " ")]
@@ -143,6 +148,7 @@ func TestBlockedPIN(t *testing.T) {
 		"blobs list":   "0 entries",
 		"blobs repair": "The array is sound",
 		"reset":        "would destroy",
+		"ci":           "all checks hold",
 	}
 	block := func(s *station) {
 		wrong := &station{key: s.key, pin: "wrong PIN"}

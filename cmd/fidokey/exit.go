@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/fidokey/fidokey/bench"
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/entra"
@@ -157,6 +158,12 @@ var hints = []struct {
 	{client.ErrFingerKnown, exitRefused, "Take another finger, or see 'fidokey fingerprints list'."},
 	{client.ErrKeyCannot, exitRefused, ""},
 	{client.ErrNoFingerprints, exitRefused, ""},
+	{bench.ErrNotReleased, exitSafety, "Nothing was done to the key."},
+	{bench.ErrLocked, exitFailure, "--wait waits for it; 'fidokey hil list' shows who has it, and for how long."},
+	{bench.ErrNotThere, exitNoKey, "'fidokey list' shows what is plugged in."},
+	{bench.ErrAmbiguous, exitNoKey, "Nothing was done to either key."},
+	{bench.ErrNoSuchKey, exitNoKey, ""},
+	{bench.ErrNoDriver, exitRefused, ""},
 	{transport.ErrUnsupported, exitRefused, ""},
 	{errNoSecret, exitRefused, "'fidokey secret create' makes one."},
 	{client.ErrExtensionUnsupported, exitRefused, "Nothing was sent."},
@@ -208,11 +215,14 @@ func classify(err error) (code int, hint string) {
 	var noKey noKeyError
 	var verify verifyError
 	var safety safetyError
+	var ofCommand commandError
 	var problems problemsError
 	var page *webauthn.Error // what no browser would ask of a key
 	switch {
 	case errors.As(err, &problems):
 		return problems.code, ""
+	case errors.As(err, &ofCommand):
+		return ofCommand.code, ""
 	case errors.As(err, &safety):
 		return exitSafety, ""
 	case errors.As(err, &usage), errors.As(err, &page):

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 	schemas := loadSchemas(t)
 	commands := stationCmds()
 	commands["exits"], commands["awaits"] = exits, awaits
-	commands["schema"], commands["events"] = schemas.cmd, schemas.events
+	commands["schema"], commands["events"], commands["yamlfile"] = schemas.cmd, schemas.events, schemas.yamlFile
 	commands["ledger"] = schemas.ledger
 	commands["blob"], commands["serve"] = blobCmd, serveCmd
 	commands["tenant"], commands["vouch"], commands["page"] = tenantCmd, vouchCmd, pageCmd

@@ -54,7 +54,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(flagError)
 	g, flags := &e.global, root.PersistentFlags()
-	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, pcsc:READER for a smart-card reader by a part of its name, or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
+	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, pcsc:READER for a smart-card reader by a part of its name, bench:NAME for a key on a bench (see 'fidokey hil'), or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
 	flags.BoolVar(&g.spendLastTries, "spend-last-tries", false, "try a PIN even if one or two tries are left; after the last only a reset helps")
 	flags.BoolVar(&g.json, "json", false, "print the answer as JSON")
@@ -73,7 +73,7 @@ to the terminal. A PIN is never taken from the command line itself.
 		{"What is on it:", []*cobra.Command{newCredentialsCmd(e), newBlobsCmd(e)}},
 		{"Use it:", []*cobra.Command{newRegisterCmd(e), newAuthenticateCmd(e), newVerifyCmd(e), newRPCmd(e), newSecretCmd(e), newU2FCmd(e)}},
 		{"Microsoft Entra ID:", []*cobra.Command{newEntraCmd(e)}},
-		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newConformanceCmd(e), newSimulatorCmd(e)}},
+		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newConformanceCmd(e), newSimulatorCmd(e), newHILCmd(e), newCICmd(e)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, cmd := range group.commands {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/fidokey/fidokey/ctap2"
 )
@@ -141,6 +142,19 @@ func (s *schemas) ledger(ts *testscript.TestScript, neg bool, args []string) {
 		if err := s.validate("enrolment-ledger.json", entry); err != nil {
 			ts.Fatalf("%s: %v", line, err)
 		}
+	}
+}
+
+// yamlFile is the command "yamlfile" of the scripts: a file is as a schema says, or is
+// not.
+func (s *schemas) yamlFile(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] yamlfile SCHEMA FILE")
+	}
+	var document any
+	ts.Check(yaml.Load([]byte(ts.ReadFile(args[1])), &document))
+	if err := s.validate(args[0], document); (err != nil) != neg {
+		ts.Fatalf("%s: %v", args[1], err)
 	}
 }
 

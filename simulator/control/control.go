@@ -46,14 +46,14 @@ func New(c Config) http.Handler {
 	own := http.NewServeMux()
 	s.routes(own)
 	all := http.NewServeMux()
-	all.Handle("/v1/", s.authorized(own))
+	all.Handle("/v1/", Authorized(s.Token, own))
 	if c.Bench {
 		all.Handle("/", s.benchRoutes())
 	}
 	if c.Certification {
 		s.certificationRoutes(all)
 	}
-	return sameSite(all)
+	return SameSite(all)
 }
 
 // Serve serves a handler until ctx ends; it then returns nil. Addresses that are
@@ -85,8 +85,8 @@ func Serve(ctx context.Context, address string, allowRemote bool, handler http.H
 	return nil
 }
 
-// sameSite refuses what a browser sends on behalf of a page.
-func sameSite(next http.Handler) http.Handler {
+// SameSite refuses what a browser sends on behalf of a page.
+func SameSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Origin") != "" {
 			http.Error(w, "not for web pages", http.StatusForbidden)
@@ -99,14 +99,14 @@ func sameSite(next http.Handler) http.Handler {
 // server is a Config at work.
 type server struct{ Config }
 
-// authorized lets in who knows the token. Hashes are compared, so that the time
-// it takes tells nothing, the length neither.
-func (s *server) authorized(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(s.Token))
+// Authorized lets in who knows the token; nobody, if that is empty. Hashes are
+// compared, so that the time it takes tells nothing, the length neither.
+func Authorized(secret string, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(secret))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		got := sha256.Sum256([]byte(token))
-		if !bearer || s.Token == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		if !bearer || secret == "" || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			http.Error(w, "the token is missing or wrong", http.StatusUnauthorized)
 			return

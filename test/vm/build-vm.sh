@@ -6,7 +6,7 @@
 #   DIR/modules/     the HID modules, which the guest finds at /lib/modules
 # Does nothing when DIR is up to date. The last line on stderr says what failed.
 set -euo pipefail
-guest_modules="uhid hid-generic usbhid vhci-hcd loop dm-crypt xts"
+guest_modules="uhid hid-generic usbhid vhci-hcd hid-mcp2221 loop dm-crypt xts"
 root_modules="virtio_pci 9pnet_virtio 9p overlay"
 PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

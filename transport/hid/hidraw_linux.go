@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,28 @@ func (h hidraw) node(name string) (node, error) {
 	}
 	return n, nil
 }
+
+// USBPort returns where the device with a path is plugged in, as the kernel names
+// it: "1-4.2" is port 2 of the hub at port 4 of bus 1. It is empty for a device that
+// is not on USB, and on systems that do not say.
+func USBPort(path string) string { return hidraw{sys: "/sys"}.usbPort(path) }
+
+func (h hidraw) usbPort(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil { // a udev rule may give a key a name
+		path = target
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Join(h.sys, "class/hidraw", filepath.Base(path), "device"))
+	if err != nil {
+		return ""
+	}
+	// Above the interface of a radio is the radio, which is called otherwise.
+	if port := filepath.Base(filepath.Join(dir, "../..")); usbPortName.MatchString(port) {
+		return port
+	}
+	return ""
+}
+
+var usbPortName = regexp.MustCompile(`^[0-9]+-[0-9]+(\.[0-9]+)*$`)
 
 // attribute returns the text of a sysfs file, "" if there is none.
 func attribute(dir, name string) string {

@@ -104,6 +104,11 @@ func TestHidrawDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for node, want := range map[string]string{"hidraw2": "1-1", "hidraw3": "", "hidraw5": "1-3", "hidraw10": "", "hidraw99": ""} {
+		if port := s.usbPort(filepath.Join(s.dev, node)); port != want {
+			t.Errorf("%s is at %q, want %q", node, port, want)
+		}
+	}
 	want := []Info{
 		{filepath.Join(s.dev, "hidraw2"), "Yubico", "YubiKey OTP+FIDO", "0001", 0x1050, 0x0407},
 		{filepath.Join(s.dev, "hidraw3"), "", "radio key", "", 0x1234, 0x5678},

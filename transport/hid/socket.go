@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,6 +61,30 @@ func DialUDP(address string, localPort uint16) (Port, error) {
 		return nil, fmt.Errorf("open key: %w", err)
 	}
 	return &datagramPort{socket{conn: conn}}, nil
+}
+
+// Dialer returns how to open a software key that is named as
+// unix:PATH, tcp:HOST:PORT, udp:HOST:PORT or, with a port of our own that such a
+// key answers to, udp:HOST:PORT:REPLYPORT. It is nil for other names.
+func Dialer(device string) func() (Port, error) {
+	network, address, _ := strings.Cut(device, ":")
+	switch network {
+	case "unix":
+		return func() (Port, error) { return DialUnix(address) }
+	case "tcp":
+		return func() (Port, error) { return DialTCP(address) }
+	case "udp":
+		var reply uint64
+		if i := strings.LastIndexByte(address, ':'); strings.Count(address, ":") > 1 && !strings.HasSuffix(address[:i], "]") {
+			var err error
+			if reply, err = strconv.ParseUint(address[i+1:], 10, 16); err != nil {
+				return func() (Port, error) { return nil, fmt.Errorf("%s: %w", device, err) }
+			}
+			address = address[:i]
+		}
+		return func() (Port, error) { return DialUDP(address, uint16(reply)) }
+	}
+	return nil
 }
 
 // socket is what the ports on a network have in common.
