@@ -71,11 +71,11 @@ func TestRunInUse(t *testing.T) {
 	t.Setenv("BLUE_PIN", "271828")
 	b := newBench(t, Options{}, blue.entry("blue", "    pin: {env: BLUE_PIN}\n"), blue.entry("nopin", ""))
 	for name, want := range map[string]map[string]conformance.Outcome{
-		"blue":  {aFrame: conformance.Pass, aReset: conformance.NotApplicable, "PIN-032": conformance.Pass},
-		"nopin": {aFrame: conformance.Pass, aReset: conformance.NotApplicable, "PIN-032": conformance.NotApplicable},
+		"blue":  {aFrame: conformance.Pass, aReset: conformance.NotApplicable, "CM-003": conformance.Pass},
+		"nopin": {aFrame: conformance.Pass, aReset: conformance.NotApplicable, "CM-003": conformance.NotApplicable},
 	} {
 		p := place(t, b, name)
-		run, err := p.Run(t.Context(), judge(t, p), cases(aFrame, aReset, "PIN-032"))
+		run, err := p.Run(t.Context(), judge(t, p), cases(aFrame, aReset, "CM-003"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestInterruptedRun(t *testing.T) {
 	if s, err := blue.client("").PINState(t.Context()); err != nil || s.Retries.Left != 8 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	run, err := p.Run(t.Context(), v, cases("PIN-032")) // which sets one
+	run, err := p.Run(t.Context(), v, cases("CM-003")) // which sets one
 	if err != nil {
 		t.Fatal(err)
 	}
