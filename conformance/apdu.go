@@ -132,12 +132,21 @@ func (p *probe) overCard(msg []byte) reply {
 	r := p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
 	needsTap := r.status == eUPRequired || r.status == eTimeout || r.status == eDenied
 	if needsTap && p.wire == nil && !p.watched {
+		p.need(!dies(msg), "the key needs to be laid on the reader again, and then forgets what the request is authorized or encrypted by")
 		p.field()
 		p.selectApplet()
 		r = p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
 	}
 	p.noticeRefusal(r)
 	return r
+}
+
+// dies says whether a request means nothing after a power cycle: it is authorized by
+// a token, or encrypted for a key agreement.
+func dies(msg []byte) bool {
+	param := map[byte]int64{cmdMakeCredential: 8, cmdGetAssertion: 6}
+	var params map[any]any
+	return len(msg) > 0 && decMode.Unmarshal(msg[1:], &params) == nil && (len(blob(params[param[msg[0]]])) > 0 || bytes.Contains(msg, []byte("hmac-secret")))
 }
 
 // polled sends an APDU and asks until the answer is there.

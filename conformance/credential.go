@@ -35,6 +35,7 @@ func (p *probe) mc(edits ...edit) m {
 		4: []any{m{"alg": es256, "type": "public-key"}},
 	}
 	params := edited(base, edits...)
+	p.need(asMap(params[7])["rk"] != true || p.option("rk") == true || p.word("no-rk"), "the key has no rk")
 	if asMap(params[7])["rk"] == true && !p.bench.Release {
 		p.need(p.pin != "" && p.option("credMgmt") == true, "a discoverable credential could not be deleted again")
 	}

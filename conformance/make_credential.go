@@ -258,6 +258,7 @@ func mcCases() cases {
 		"MC-056": mcCase(set(1, 7, "rk")),
 		"MC-057": mcCase(set(true, 7, "conformance")),
 		"MC-058": func(p *probe) {
+			p.needRK()
 			c := p.register(set(false, 7, "rk"))
 			r := p.call(cmdGetAssertion, ga(c.rp, nil))
 			if r.status == success && !p.level(21) {

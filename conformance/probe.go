@@ -417,10 +417,24 @@ func (p *probe) touch(t Touch) {
 	p.need(p.bench.Touch != nil || t == TouchAlways, "the bench cannot control touches")
 	if p.watched = t != TouchAlways && t != TouchLong; p.watched && p.wire == nil {
 		p.call(cmdMakeCredential, p.mc()) // uses up the touch that the field is
+		if t == TouchOnce || t == TouchDecline {
+			p.needButton()
+		}
 	}
 	if p.bench.Touch != nil {
 		p.bench.Touch(t)
 	}
+}
+
+// needButton ends the case on a card that knows no other touch than being laid on
+// the reader.
+func (p *probe) needButton() {
+	msg := request(cmdMakeCredential, p.mc())
+	if p.bench.Touch != nil {
+		p.bench.Touch(TouchAlways)
+	}
+	r := p.polled(msg, extendedAPDU(claCTAP, insMessage, 0x80, 0, msg))
+	p.need(r.status == success, "the key has no button")
 }
 
 func (p *probe) finger(f Finger) {

@@ -166,6 +166,7 @@ func rstCases() cases {
 func (p *probe) longTouch() {
 	p.setPIN(p.somePIN())
 	if p.info[infoLongTouchForReset] != true {
+		p.need(p.option("authnrCfg") == true, "the key cannot be configured")
 		p.configure(4, nil)
 	}
 }

@@ -220,7 +220,7 @@ func runConformanceShow(ctx context.Context, e *env, id string, exchange bool) e
 
 // onSimulator runs one case on the simulator with everything.
 func onSimulator(ctx context.Context, id string) (last *record.Result, err error) {
-	key, err := simulatedSuiteKey(suiteProfile, bothDoors)
+	key, err := simulatedSuiteKey(suiteProfile, bothDoors, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -54,7 +55,7 @@ func (e *env) suiteKeyOf(ctx context.Context, o *conformanceRunOptions) (*suiteK
 		if o.profileGiven {
 			profile = e.global.simulatorProfile
 		}
-		key, err := simulatedSuiteKey(profile, o.door)
+		key, err := simulatedSuiteKey(profile, o.door, o.endurance)
 		if err != nil {
 			return nil, err
 		}
@@ -70,12 +71,15 @@ func (e *env) suiteKeyOf(ctx context.Context, o *conformanceRunOptions) (*suiteK
 }
 
 // simulatedSuiteKey is a new simulated key, in a time in which waiting takes none.
-func simulatedSuiteKey(name, doors string) (*suiteKey, error) {
+func simulatedSuiteKey(name, doors string, endurance int) (*suiteKey, error) {
 	profile, err := simulator.LoadProfile(name)
 	if err != nil {
 		return nil, usageError{err}
 	}
 	info := profile.GetInfo
+	if !slices.Contains(info.Versions, ctap2.VersionFIDO20) {
+		return nil, fmt.Errorf("the suite is for CTAP2: %w", client.ErrU2FOnly)
+	}
 	key := &suiteKey{
 		device: deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, released: true, again: " --device simulator",
 		key: keyOf(&info, "fidokey simulator", simulatorName),
@@ -85,21 +89,25 @@ func simulatedSuiteKey(name, doors string) (*suiteKey, error) {
 		key.again += " --door " + doors
 	}
 	key.run = func(ctx context.Context, sel conformance.Selection) (err error) {
-		virtualtime.Run(func() { err = runSimulated(ctx, profile, doors, sel) })
+		virtualtime.Run(func() { err = runSimulated(ctx, profile, doors, endurance, sel) })
 		return err
 	}
 	return key, nil
 }
 
-func runSimulated(ctx context.Context, profile *simulator.Profile, doors string, sel conformance.Selection) error {
+func runSimulated(ctx context.Context, profile *simulator.Profile, doors string, endurance int, sel conformance.Selection) error {
 	bench, key, err := simulated.New(profile)
 	if err != nil {
 		return err
 	}
 	defer key.Close()
+	bench.Endurance = endurance
+	if profile.Name != suiteProfile {
+		bench.Become = nil // what the key is not was not asked for
+	}
 	switch {
-	case doors == nfcDoor && bench.Card == nil:
-		return usageError{fmt.Errorf("the profile %s has no NFC", profile.Name)}
+	case doors == nfcDoor && bench.Card == nil, doors == hidDoor && bench.Port == nil:
+		return usageError{fmt.Errorf("the profile %s has no such door", profile.Name)}
 	case doors == nfcDoor:
 		bench.Port = nil
 	case doors == hidDoor:

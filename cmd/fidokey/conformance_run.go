@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,11 +151,11 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenCases(match, ids, e.global.device != simulatorName && !strings.HasPrefix(e.global.device, benchPrefix))
-	if err != nil {
-		return err
+	chosen, destructive := chosenCases(match, ids)
+	if chosen == 0 {
+		return usageError{errors.New("no case is chosen")}
 	}
-	if err := o.files.check(); err != nil {
+	if err := errors.Join(e.suiteCan(destructive), o.files.check()); err != nil {
 		return err
 	}
 	key, err := e.suiteKeyOf(ctx, o)
@@ -164,10 +165,8 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	if key.close != nil {
 		defer func() { err = errors.Join(err, key.close()) }()
 	}
-	if !key.released { // a bench may refuse to
-		if chosen, err = chosenCases(match, ids, true); err != nil {
-			return err
-		}
+	if destructive != "" && !key.released { // a bench may refuse to
+		return safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
 	}
 	sink, err := newSuiteSink(e, o, key, chosen)
 	if err != nil {
@@ -187,48 +186,49 @@ func (o *conformanceRunOptions) parseShard() error {
 	return nil
 }
 
+// suiteCan looks at the flags of all commands, before a key is opened for nothing.
+func (e *env) suiteCan(destructive string) error {
+	switch {
+	case destructive != "" && e.global.device != simulatorName && !strings.HasPrefix(e.global.device, benchPrefix):
+		return safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
+	case e.global.trace != "":
+		return usageError{errors.New("--trace: --report FILE has every message of the cases")}
+	case strings.HasPrefix(e.global.device, tracePrefix):
+		return usageError{errors.New("a recording does not answer what was not asked when it was made")}
+	}
+	return nil
+}
+
 var errDestructive = errors.New("would destroy what is on the key, or lock its PIN; only a bench file releases a key for that")
 
-// chosenCases counts the cases. On a key in use none may be destructive that was
-// asked for by name, and not all.
-func chosenCases(match func(c *conformance.Case) bool, ids []string, inUse bool) (n int, err error) {
-	destructive := ""
-	harmless := 0
+// chosenCases counts the cases, and returns one that is destructive if that was asked
+// for by name, or if all are.
+func chosenCases(match func(c *conformance.Case) bool, ids []string) (n int, destructive string) {
+	harmless, any := 0, ""
 	for _, c := range conformance.Cases() {
-		if !match(&c) {
+		switch {
+		case !match(&c):
 			continue
+		case !c.Destructive():
+			harmless++
+		case namesCase(ids, c.ID):
+			destructive = c.ID
+		default:
+			any = c.ID
 		}
 		n++
-		if !c.Destructive() {
-			harmless++
-			continue
-		}
-		for _, id := range ids {
-			if named, _, _ := strings.Cut(id, "/"); strings.EqualFold(named, c.ID) {
-				destructive = c.ID
-			}
-		}
-		if harmless == 0 && destructive == "" {
-			destructive = c.ID
-		}
 	}
-	named := destructive != "" && (harmless == 0 || len(ids) > 0 && namesCase(ids, destructive))
-	switch {
-	case n == 0:
-		return 0, usageError{errors.New("no case is chosen")}
-	case inUse && named:
-		return 0, safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
+	if harmless == 0 && destructive == "" {
+		destructive = any
 	}
-	return n, nil
+	return n, destructive
 }
 
 func namesCase(ids []string, id string) bool {
-	for _, one := range ids {
-		if named, _, _ := strings.Cut(one, "/"); strings.EqualFold(named, id) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(ids, func(one string) bool {
+		named, _, _ := strings.Cut(one, "/")
+		return strings.EqualFold(named, id)
+	})
 }
 
 // A suiteSink takes what a run finds and passes it on.

@@ -61,6 +61,9 @@ func New(own *simulator.Profile) (*conformance.Bench, *Key, error) {
 	}
 	if slices.Contains(own.GetInfo.Transports, "nfc") {
 		bench.Card = s.openCard
+		if !slices.Contains(own.GetInfo.Transports, "usb") {
+			bench.Port = nil
+		}
 	}
 	return bench, s, nil
 }
