@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/fidokey/fidokey/simulator"
@@ -81,7 +82,7 @@ func (b *Bench) Place(name string) (*Place, error) {
 	if p := b.places[name]; p != nil {
 		return p, nil
 	}
-	return nil, fmt.Errorf("%w %q: there are %q", ErrNoSuchKey, name, slices.Sorted(maps.Keys(b.places)))
+	return nil, fmt.Errorf("%w %q: there are %s", ErrNoSuchKey, name, strings.Join(slices.Sorted(maps.Keys(b.places)), ", "))
 }
 
 // Close lets go of what the drivers hold: GPIO lines, serial ports.

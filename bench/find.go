@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fidokey/fidokey/client"
@@ -69,7 +70,7 @@ func (p *Place) Find(ctx context.Context) (*Found, error) {
 	case others != nil:
 		return nil, fmt.Errorf("key %s: %w: %w", p.Name, ErrNotThere, others)
 	}
-	return nil, fmt.Errorf("key %s: %w: nothing that is plugged in has its %q", p.Name, ErrNotThere, p.Match.properties())
+	return nil, fmt.Errorf("key %s: %w: nothing that is plugged in has its %s", p.Name, ErrNotThere, strings.Join(p.Match.properties(), ", "))
 }
 
 // candidates are the keys that may be ours, without a question to them.

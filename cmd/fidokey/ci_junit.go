@@ -1,50 +1,35 @@
 package main
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"os"
+	"time"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
 )
 
-// The form of JUnit's XML that CI systems read.
-type (
-	junitSuite struct {
-		XMLName  xml.Name    `xml:"testsuite"`
-		Name     string      `xml:"name,attr"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Time     string      `xml:"time,attr"`
-		Cases    []junitCase `xml:"testcase"`
-	}
-	junitCase struct {
-		Class   string        `xml:"classname,attr"`
-		Name    string        `xml:"name,attr"`
-		Time    string        `xml:"time,attr"`
-		Failure *junitFailure `xml:"failure,omitempty"`
-	}
-	junitFailure struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-)
-
-// writeJUnit writes the expectations as tests of a suite that is called like the key.
+// writeJUnit writes the expectations as tests of a suite, whose class is the key.
 func (r *ciReport) writeJUnit(path, key string) error {
-	s := junitSuite{Name: "fidokey ci", Tests: len(r.Checks)}
-	total := 0.0
+	suite := junit.Testsuite{Name: "fidokey ci"}
+	var took time.Duration
 	for _, c := range r.Checks {
-		one := junitCase{Class: "fidokey." + key, Name: c.Check, Time: fmt.Sprintf("%.3f", c.elapsed.Seconds())}
-		total += c.elapsed.Seconds()
+		one := junit.Testcase{Classname: "fidokey." + printable(key), Name: printable(c.Check), Time: seconds(c.elapsed)}
 		if !c.Passed {
-			s.Failures++
-			one.Failure = &junitFailure{Message: c.Check, Text: fmt.Sprintf("wanted %s, found %s", c.Wanted, c.Found)}
+			one.Failure = &junit.Result{Message: printable(fmt.Sprintf("wanted %s, found %s", c.Wanted, c.Found)), Type: "expectation"}
 		}
-		s.Cases = append(s.Cases, one)
+		suite.AddTestcase(one)
+		took += c.elapsed
 	}
-	s.Time = fmt.Sprintf("%.3f", total)
-	text, err := xml.MarshalIndent(s, "", "  ")
-	if err != nil {
+	suite.Time = seconds(took)
+	suites := junit.Testsuites{Name: "fidokey ci", Time: suite.Time}
+	suites.AddSuite(suite)
+	text := bytes.NewBufferString(xml.Header)
+	if err := suites.WriteXML(text); err != nil {
 		return err
 	}
-	return os.WriteFile(path, append([]byte(xml.Header), append(text, '\n')...), 0o644)
+	return os.WriteFile(path, text.Bytes(), 0o644)
 }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
