@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -111,7 +112,7 @@ func Parse(path string, text []byte) (*File, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Keys)) {
 		node := yamlfile.Lookup(root, "keys", name)
-		if !keyName.MatchString(name) {
+		if !keyName().MatchString(name) {
 			at(node, "key %q: a name has letters, digits, and dots, dashes and underscores between them", name)
 		}
 		if f.Keys[name] == nil {
@@ -128,7 +129,7 @@ func Parse(path string, text []byte) (*File, error) {
 }
 
 // keyName is what can be part of a file name everywhere.
-var keyName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+var keyName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$`) })
 
 // A complaint says what is wrong with a member.
 type complaint func(member, format string, args ...any)

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -142,11 +143,13 @@ func (u *uhubctl) Probe(ctx context.Context) (string, error) {
 }
 
 // uhubctlPort is a line as "  Port 2: 0103 power enable connect [...]".
-var uhubctlPort = regexp.MustCompile(`(?m)^ +Port ([0-9]+): [0-9a-f]{4}(( [A-Za-z0-9.]+)*)`)
+var uhubctlPort = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^ +Port ([0-9]+): [0-9a-f]{4}(( [A-Za-z0-9.]+)*)`)
+})
 
 // status is whether any of the port's halves has power: a hub of USB 3 is two.
 func (u *uhubctl) status(said string) (on, seen bool) {
-	for _, m := range uhubctlPort.FindAllStringSubmatch(said, -1) {
+	for _, m := range uhubctlPort().FindAllStringSubmatch(said, -1) {
 		if m[1] == strconv.Itoa(u.Port) {
 			seen = true
 			on = on || strings.Contains(m[2]+" ", " power ")
@@ -220,14 +223,16 @@ func (y *ykushcmd) Probe(ctx context.Context) (string, error) {
 
 // ykushPort is a line as "Downstream port 1 is ON", "Downstream port is OFF" or
 // "Port 1 ON". Without a board ykushcmd speaks of port 15.
-var ykushPort = regexp.MustCompile(`(?im)^(?:downstream )?port(?: ([0-9]+))?(?: is)? (on|off)\s*$`)
+var ykushPort = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?im)^(?:downstream )?port(?: ([0-9]+))?(?: is)? (on|off)\s*$`)
+})
 
 func (y *ykushcmd) status(ctx context.Context) (on bool, err error) {
 	said, err := run(ctx, y.argv("-g")...)
 	if err != nil {
 		return false, err
 	}
-	m := ykushPort.FindStringSubmatch(said)
+	m := ykushPort().FindStringSubmatch(said)
 	if m == nil || y.Port > 0 && m[1] != strconv.Itoa(y.Port) {
 		return false, fmt.Errorf("ykushcmd does not see port %d of the board %s; 'ykushcmd -l' lists boards with their serial numbers", y.Port, strings.TrimSpace(y.Board+" "+y.Serial))
 	}
