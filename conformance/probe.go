@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -446,12 +445,6 @@ func (p *probe) powerCycle() {
 
 // dirty has the stage set up anew before the next case.
 func (p *probe) dirty() { p.runner.stage = 0 }
-
-func random(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b)
-	return b
-}
 
 func sum(b []byte) []byte {
 	h := sha256.Sum256(b)
