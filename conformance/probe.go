@@ -428,11 +428,7 @@ func (p *probe) finger(f Finger) {
 }
 
 func (p *probe) wait(d time.Duration) {
-	if p.bench.Wait != nil {
-		p.bench.Wait(p.ctx, d)
-		return
-	}
-	time.Sleep(d)
+	p.bench.wait(p.ctx, d)
 }
 
 // powerCycle cuts the power and gives it back.

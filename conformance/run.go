@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fidokey/fidokey/trace"
 	"github.com/fidokey/fidokey/transport/nfc"
 )
 
@@ -24,6 +25,11 @@ type Selection struct {
 	// Report is called for each result, the parts of a case before the case; nil
 	// is nobody.
 	Report func(r *Result)
+	// Trace is where all that goes between the run and the key is written, so that
+	// a [Playback] can play it; nil is nowhere. Its header has trace.RunVersion.
+	Trace *trace.Writer
+
+	begin func(c *Case) bool // is called before each case, and says whether to go on
 }
 
 // implementations has the code of the cases.
@@ -46,10 +52,19 @@ func Missing() []string {
 // Run runs the cases stage after stage and returns their results, the parts of a
 // case before the case. It ends early when ctx does.
 func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
+	if sel.Seed == "" {
+		sel.Seed = NewSeed()
+	}
+	cases := order(sel.Match)
+	if sel.Trace != nil {
+		taped, end := recorded(bench, &sel, cases)
+		bench = taped
+		defer end()
+	}
 	r := newRunner(bench, sel)
 	defer r.close()
-	for _, c := range order(sel.Match) {
-		if ctx.Err() != nil {
+	for _, c := range cases {
+		if ctx.Err() != nil || sel.begin != nil && !sel.begin(c) {
 			break
 		}
 		r.runCase(ctx, c, r.play(c))
@@ -58,9 +73,6 @@ func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
 }
 
 func newRunner(bench *Bench, sel Selection) *runner {
-	if sel.Seed == "" {
-		sel.Seed = NewSeed()
-	}
 	return &runner{bench: bench, sel: sel}
 }
 
