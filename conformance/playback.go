@@ -14,6 +14,8 @@ import (
 	"github.com/fidokey/fidokey/transport/nfc"
 )
 
+const maxReport = 1024 // bytes, of USB
+
 // ErrCutOff is a recording that ends before its run did.
 var ErrCutOff = errors.New("conformance: the recording ends before the run was through")
 
@@ -38,7 +40,7 @@ func NewPlayback(t *trace.Trace) (*Playback, error) {
 		case e.Kind == trace.KindRun && (e.Run == nil || e.Run.Seed == ""), i == 0 && e.Kind != trace.KindRun:
 			return nil, fmt.Errorf("%w of a conformance run", trace.ErrFormat)
 		case e.Kind == trace.KindOpen && e.Error == "":
-			if sizes = e.Sizes; len(sizes) != 2 || min(sizes[0], sizes[1]) < 8 {
+			if sizes = e.Sizes; len(sizes) != 2 || min(sizes[0], sizes[1]) < 8 || max(sizes[0], sizes[1]) > maxReport {
 				return nil, fmt.Errorf("%w: reports of %v bytes", trace.ErrFormat, sizes)
 			}
 		case e.Kind == trace.KindReport:

@@ -284,7 +284,8 @@ func TestPlaybackDiffers(t *testing.T) {
 				t.Errorf("%s: error %v", name, err)
 			}
 		}
-		for _, text := range []string{`{"kind":"cbor","request":"04"}`, `{"kind":"run"}`, `{"kind":"run","run":{"seed":"a"}}` + "\n" + `{"kind":"open"}`} {
+		for _, text := range []string{`{"kind":"cbor","request":"04"}`, `{"kind":"run"}`, `{"kind":"run","run":{"seed":"a"}}` + "\n" + `{"kind":"open"}`,
+			`{"kind":"run","run":{"seed":"a"}}` + "\n" + `{"kind":"open","sizes":[64,1000000000000]}`} {
 			recorded, err := trace.Read(strings.NewReader(`{"trace":2}` + "\n" + text))
 			if err != nil {
 				t.Fatal(err)
@@ -327,4 +328,22 @@ func exchange(r *conformance.Result) string {
 		fmt.Fprintf(&text, "%v %s %08x %02x %x %d\n", m.FromKey, m.Door, m.Channel, m.Command, m.Data, m.Times)
 	}
 	return text.String()
+}
+
+// TestBabble: what a key says that never stops can be read again.
+func TestBabble(t *testing.T) {
+	const reports = 50000
+	var text bytes.Buffer
+	conformance.Babble(trace.NewWriter(&text, trace.Header{Version: trace.RunVersion}), reports)
+	recorded, err := trace.Read(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range recorded.Exchanges {
+		n += len(e.Response)
+	}
+	if n != 64*reports || len(recorded.Exchanges) > 100 {
+		t.Errorf("%d bytes on %d lines", n, len(recorded.Exchanges))
+	}
 }

@@ -29,6 +29,9 @@ type tape struct {
 	names   []byte // the key for conclude, which is kept nowhere
 }
 
+// maxTurn is how many bytes of reports are on a line, more or less.
+const maxTurn = 64 << 10
+
 // recorded returns the bench with all calls written down, and what is to be called
 // in the end.
 func recorded(bench *Bench, sel *Selection, cases []*Case) (*Bench, func()) {
@@ -167,6 +170,8 @@ func (t *tape) joins(e *trace.Exchange) bool {
 	turn := t.turn
 	switch {
 	case e.Kind != trace.KindReport || turn.Kind != trace.KindReport || turn.Error != "":
+		return false
+	case len(turn.Request)+len(turn.Response) > maxTurn: // of a key that never stops
 		return false
 	case len(e.Request) > 0 && (len(turn.Response) > 0 || len(turn.Request)%t.sizes[1] != 0):
 		return false

@@ -158,8 +158,7 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	if err != nil {
 		return err
 	}
-	chosen, err := chosenCases(match, ids, e.mayBeInUse())
-	if err != nil {
+	if _, err := chosenCases(match, ids, e.mayBeInUse()); err != nil {
 		return err
 	}
 	if err := errors.Join(o.files.check(), o.checkTrace(e)); err != nil {
@@ -177,7 +176,8 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 		match = func(c *conformance.Case) bool { return asked(c) && key.recorded(c) }
 	}
 	inUse := !key.released && key.recorded == nil // a bench may refuse to release it
-	if chosen, err = chosenCases(match, ids, inUse); err != nil {
+	chosen, err := chosenCases(match, ids, inUse)
+	if err != nil {
 		return err
 	}
 	if o.seed != "" {
