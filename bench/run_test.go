@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -10,10 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fidokey/fidokey/conformance"
 	"github.com/fidokey/fidokey/simulator"
+	"github.com/fidokey/fidokey/trace"
 )
 
 // cases takes some of the conformance cases.
@@ -158,6 +161,8 @@ func TestRetries(t *testing.T) {
 			var reported []string
 			sel := cases("INF-001")
 			sel.Report = func(r *conformance.Result) { reported = append(reported, r.ID()) }
+			var recorded bytes.Buffer
+			sel.Trace = trace.NewWriter(&recorded, trace.Header{Version: trace.RunVersion})
 			run, err := p.Run(t.Context(), v, sel)
 			cancel()
 			back.Wait()
@@ -175,8 +180,34 @@ func TestRetries(t *testing.T) {
 					t.Errorf("%+v", r)
 				}
 			}
+			playsAgain(t, &recorded, run.Results)
 		})
 	}
+}
+
+// playsAgain plays a recording without the bench: of cases that ran again, the last
+// try counts.
+func playsAgain(t *testing.T, recorded *bytes.Buffer, want []conformance.Result) {
+	t.Helper()
+	read, err := trace.Read(recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p, err := conformance.NewPlayback(read)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Run(t.Context(), conformance.Selection{})
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%d results, recorded %d, error %v", len(got), len(want), err)
+		}
+		for i := range got {
+			if got[i].ID() != want[i].ID() || got[i].Outcome != want[i].Outcome || got[i].Reason != want[i].Reason {
+				t.Errorf("is  %v\nwas %v", &got[i], &want[i])
+			}
+		}
+	})
 }
 
 // TestLock: who has a key, how long others wait, and what becomes of locks whose

@@ -53,6 +53,25 @@ type Bench struct {
 	// Endurance is how many rounds the long cases take; 0 is what their text
 	// says.
 	Endurance int
+
+	conclude func(f func() []byte) []byte // nil: f is called
+}
+
+// concluded is what follows from an answer with a token of the key's owner, which a
+// recording has not: it has this, or what it is the same as.
+func (b *Bench) concluded(f func() []byte) []byte {
+	if b.conclude == nil {
+		return f()
+	}
+	return b.conclude(f)
+}
+
+func (b *Bench) wait(ctx context.Context, d time.Duration) {
+	if b.Wait != nil {
+		b.Wait(ctx, d)
+		return
+	}
+	time.Sleep(d)
 }
 
 // Touch is how the person behaves when the key blinks.

@@ -69,7 +69,7 @@ func (p *probe) finger1() {
 
 // noFingers removes all fingers.
 func (p *probe) noFingers() {
-	for id := range p.templates() {
+	for id := range inOrder(p.templates()) {
 		p.bio(6, m{1: []byte(id)})
 	}
 	p.info = p.getInfo()

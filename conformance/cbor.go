@@ -28,7 +28,7 @@ type raw []byte
 // members 1, 2, 3 and 5.
 func (p *probe) quietly() (rp string, hash []byte, allow []any, options m) {
 	c := p.register()
-	return c.rp, random(32), descriptors(c.id), m{"up": false}
+	return c.rp, p.random(32), descriptors(c.id), m{"up": false}
 }
 
 // badCBOR sends a getAssertion that is made from good members and judges the
@@ -87,7 +87,7 @@ var descriptorSample = []any{m{"id": make([]byte, 32), "type": "public-key"}}
 func (p *probe) samples() []sample {
 	has := func(option string) bool { return p.option(option) != nil }
 	on := func(option string) bool { return p.option(option) == true }
-	hash, auth := random(32), random(16)
+	hash, auth := p.random(32), p.random(16)
 	key := m{1: 2, 3: -25, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)}
 	mc := p.mc(set(descriptorSample, 5), set(m{}, 6), set(m{"rk": false, "uv": false}, 7))
 	mcNames := map[string][]any{"clientDataHash": {1}, "rp": {2}, "rp.id": {2, "id"}, "rp.name": {2, "name"}, "user": {3}, "user.id": {3, "id"},
@@ -204,8 +204,8 @@ func cbrCases() cases {
 		},
 		"CBR-002": func(p *probe) {
 			commands := []byte{cmdMakeCredential, cmdGetAssertion}
-			for option, c := range map[string]byte{"clientPin": cmdClientPIN, "credMgmt": cmdCredentialManagement,
-				"largeBlobs": cmdLargeBlobs, "authnrCfg": cmdConfig, "bioEnroll": cmdBioEnrollment} {
+			for option, c := range inOrder(map[string]byte{"clientPin": cmdClientPIN, "credMgmt": cmdCredentialManagement,
+				"largeBlobs": cmdLargeBlobs, "authnrCfg": cmdConfig, "bioEnroll": cmdBioEnrollment}) {
 				if p.option(option) != nil {
 					commands = append(commands, c)
 				}
@@ -271,7 +271,7 @@ func cbrCases() cases {
 			}))
 		},
 		"CBR-014": func(p *probe) {
-			for name, float := range map[string]raw{"half": {0xf9, 0x3c, 0x00}, "double": {0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0}} {
+			for name, float := range inOrder(map[string]raw{"half": {0xf9, 0x3c, 0x00}, "double": {0xfb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0}}) {
 				if p.option("clientPin") == nil {
 					break
 				}
@@ -284,7 +284,7 @@ func cbrCases() cases {
 			})
 		},
 		"CBR-015": func(p *probe) {
-			for name, v := range map[string]raw{"null": {0xf6}, "undefined": {0xf7}} {
+			for name, v := range inOrder(map[string]raw{"null": {0xf6}, "undefined": {0xf7}}) {
 				for i := range 4 {
 					p.each(fmt.Sprintf("%d.%s", i+1, name), badCBOR(func(rp string, hash []byte, allow []any, options m) []byte {
 						values := []any{1, rp, 2, hash, 3, allow, 5, options}
@@ -341,7 +341,7 @@ func cbrCases() cases {
 			}
 		},
 		"CBR-022": func(p *probe) {
-			mc, assertion := p.mc(), ga(p.rp(), nil)
+			mc, assertion := p.mc(), p.ga(p.rp(), nil)
 			for key, name := range []string{1: "clientDataHash", 2: "rp", 3: "user", 4: "pubKeyCredParams"} {
 				if name != "" {
 					p.leftOut("mc."+name, cmdMakeCredential, mc, key, eMissing)
@@ -367,7 +367,7 @@ func cbrCases() cases {
 					p.leftOut(fmt.Sprintf("token.%d", key), cmdClientPIN, params, key, eMissing)
 				}
 			}
-			auth := random(16 * p.protocol)
+			auth := p.random(16 * p.protocol)
 			if p.option("credMgmt") == true {
 				params := m{1: 1, 3: p.protocol, 4: auth}
 				p.leftOut("credMgmt.subCommand", cmdCredentialManagement, params, 1, eMissing)
@@ -404,7 +404,7 @@ func cbrCases() cases {
 		},
 		"CBR-024": func(p *probe) {
 			p.need(p.option("clientPin") != nil, "the key has no PIN")
-			for name, x := range map[string][]byte{"zero": make([]byte, 32), "prime": bytes.Repeat([]byte{0xff}, 32)} {
+			for name, x := range inOrder(map[string][]byte{"zero": make([]byte, 32), "prime": bytes.Repeat([]byte{0xff}, 32)}) {
 				p.each(name, func(p *probe) {
 					y := make([]byte, 32)
 					if name == "prime" {

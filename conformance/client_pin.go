@@ -444,7 +444,7 @@ func pinCases() cases {
 			t := p.persistentToken()
 			p.ok(cmdCredentialManagement, t.manage(1, nil))
 			p.want(p.call(cmdMakeCredential, t.mc(p.mc())), ePINAuthInvalid)
-			p.want(p.call(cmdCredentialManagement, t.manage(6, m{2: descriptor(random(32))})), ePINAuthInvalid)
+			p.want(p.call(cmdCredentialManagement, t.manage(6, m{2: descriptor(p.random(32))})), ePINAuthInvalid)
 		},
 		"PIN-077": func(p *probe) {
 			t := p.persistentToken()
@@ -468,7 +468,7 @@ func pinCases() cases {
 			p.need(p.bench.Release, "would use up a PIN try of a key that is in use")
 			for _, n := range []int{15, 17} {
 				p.each(fmt.Sprint(n), func(p *probe) {
-					p.judge(p.call(cmdClientPIN, edited(p.agree().tokenParams(p.pin), set(random(n), 6))))
+					p.judge(p.call(cmdClientPIN, edited(p.agree().tokenParams(p.pin), set(p.random(n), 6))))
 					p.recoverPIN()
 				})
 			}

@@ -113,7 +113,7 @@ func cfgCases() cases {
 		},
 		"CFG-018": func(p *probe) {
 			least := p.minPIN()
-			for name, length := range map[string]int{"64": 64, "maximum": p.maxPIN() + 1} {
+			for name, length := range inOrder(map[string]int{"64": 64, "maximum": p.maxPIN() + 1}) {
 				p.each(name, func(p *probe) { p.setMinimum(length) })
 			}
 			p.shows(infoMinPINLength, int64(least))

@@ -24,7 +24,7 @@ func (p *probe) credBlobSeries() {
 	var all []*credential
 	blobs := map[string][]byte{}
 	for range 3 {
-		b := random(32)
+		b := p.random(32)
 		c := p.withBlob(b)
 		all, blobs[string(c.id)] = append(all, c), b
 	}
@@ -38,15 +38,15 @@ func (p *probe) maxCredBlob() int { return int(num(p.present(infoMaxCredBlobLeng
 func xcbCases() cases {
 	return cases{
 		"XCB-001": func(p *probe) {
-			b := random(32)
+			b := p.random(32)
 			p.check(bytes.Equal(p.blobOf(p.withBlob(b)), b), "another blob")
 		},
 		"XCB-002": func(p *probe) {
-			c := p.register(discoverable(), extension("credBlob", random(p.maxCredBlob()+1)))
+			c := p.register(discoverable(), extension("credBlob", p.random(p.maxCredBlob()+1)))
 			p.check(c.data.extensions["credBlob"] == false, "output %v", c.data.extensions)
 			p.assert(c)
 		},
-		"XCB-003": func(p *probe) { p.withBlob(random(p.maxCredBlob())) },
+		"XCB-003": func(p *probe) { p.withBlob(p.random(p.maxCredBlob())) },
 		"XCB-004": func(p *probe) {
 			c := p.register(discoverable(), extension("credBlob", []byte{}))
 			_, boolean := c.data.extensions["credBlob"].(bool)
@@ -54,7 +54,7 @@ func xcbCases() cases {
 			p.check(len(p.blobOf(c)) == 0, "a blob that is not empty")
 		},
 		"XCB-005": func(p *probe) {
-			c := p.register(extension("credBlob", random(32)))
+			c := p.register(extension("credBlob", p.random(32)))
 			v := c.data.extensions["credBlob"]
 			p.check(v == false || v == true, "output %v", v)
 			if v == true {
@@ -66,12 +66,12 @@ func xcbCases() cases {
 		"XCB-008": gaCase(set(7, 4, "credBlob")),
 		"XCB-009": func(p *probe) {
 			p.need(p.extension("hmac-secret"), "the key has no hmac-secret")
-			c := p.withBlob(random(32), extension("hmac-secret", true))
+			c := p.withBlob(p.random(32), extension("hmac-secret", true))
 			p.check(c.data.extensions["hmac-secret"] == true, "outputs %v", c.data.extensions)
 			p.check(bytes.HasSuffix(c.data.raw, encode(c.data.extensions)), "outputs are not canonical")
 		},
 		"XCB-010": func(p *probe) {
-			b := random(32)
+			b := p.random(32)
 			c := p.withBlob(b)
 			p.powerCycle()
 			p.check(bytes.Equal(p.blobOf(c), b), "another blob")

@@ -30,7 +30,7 @@ func xcpCases() cases {
 			p.assert(c)
 		},
 		"XCP-005": atLevel(1, func(p *probe, c *credential) { p.find(c.rp, []*credential{c}, false) }),
-		"XCP-006": atLevel(2, func(p *probe, c *credential) { p.judged(cmdGetAssertion, ga(c.rp, nil)) }),
+		"XCP-006": atLevel(2, func(p *probe, c *credential) { p.judged(cmdGetAssertion, p.ga(c.rp, nil)) }),
 		"XCP-007": atLevel(2, func(p *probe, c *credential) { p.assert(c) }),
 		"XCP-008": atLevel(3, func(p *probe, c *credential) { p.judged(cmdGetAssertion, c.ga()) }),
 		"XCP-009": atLevel(3, func(p *probe, c *credential) { p.assertUV(c) }),
@@ -65,7 +65,7 @@ func xcpCases() cases {
 		"XCP-016": func(p *probe) {
 			one := p.protectedBy(1, discoverable())
 			p.protectedBy(2, discoverable())
-			params := ga(one.rp, nil)
+			params := p.ga(one.rp, nil)
 			a := p.asserted(params, p.call(cmdGetAssertion, params), one)
 			p.check(a.body[5] == nil, "numberOfCredentials %v", a.body[5])
 		},

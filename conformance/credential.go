@@ -29,9 +29,9 @@ func (p *probe) rp() string {
 // mc is a makeCredential request of the smallest kind, with changes.
 func (p *probe) mc(edits ...edit) m {
 	base := m{
-		1: random(32),
+		1: p.random(32),
 		2: m{"id": p.rp(), "name": "Conformance"},
-		3: m{"id": random(16), "name": "ada", "displayName": "Ada L."},
+		3: m{"id": p.random(16), "name": "ada", "displayName": "Ada L."},
 		4: []any{m{"alg": es256, "type": "public-key"}},
 	}
 	params := edited(base, edits...)
@@ -80,10 +80,13 @@ func descriptors(ids ...[]byte) []any {
 
 func exclude(ids ...[]byte) edit { return set(descriptors(ids...), 5) }
 
-// ga is a getAssertion request for credentials of an RP; without any it asks
+// ga is gaBy with the dice of the case.
+func (p *probe) ga(rp string, ids [][]byte, edits ...edit) m { return gaBy(p.dice, rp, ids, edits...) }
+
+// gaBy is a getAssertion request for credentials of an RP; without any it asks
 // for the discoverable ones.
-func ga(rp string, ids [][]byte, edits ...edit) m {
-	base := m{1: rp, 2: random(32)}
+func gaBy(d dice, rp string, ids [][]byte, edits ...edit) m {
+	base := m{1: rp, 2: d.random(32)}
 	if ids != nil {
 		base[3] = descriptors(ids...)
 	}
@@ -91,10 +94,11 @@ func ga(rp string, ids [][]byte, edits ...edit) m {
 }
 
 // ga is ga for one credential.
-func (c *credential) ga(edits ...edit) m { return ga(c.rp, [][]byte{c.id}, edits...) }
+func (c *credential) ga(edits ...edit) m { return gaBy(c.dice, c.rp, [][]byte{c.id}, edits...) }
 
 // A credential is a registration that succeeded.
 type credential struct {
+	dice
 	rp       string
 	userID   []byte
 	id       []byte
@@ -146,7 +150,7 @@ func (p *probe) parse(raw []byte) *authData {
 // created reads the answer to a makeCredential that succeeded.
 func (p *probe) created(params m, r reply) *credential {
 	p.want(r, success)
-	c := &credential{request: params, response: r.body, data: p.parse(blob(r.body[2]))}
+	c := &credential{dice: p.dice, request: params, response: r.body, data: p.parse(blob(r.body[2]))}
 	c.rp, _ = asMap(params[2])["id"].(string)
 	c.userID = blob(asMap(params[3])["id"])
 	p.check(c.data.flags&flagAT != 0, "no attested credential data")
@@ -220,7 +224,7 @@ func (p *probe) assertUV(c *credential, edits ...edit) *assertion {
 
 // find asks for the discoverable credentials of an RP and returns all answers.
 func (p *probe) find(rp string, from []*credential, authorize bool, edits ...edit) []*assertion {
-	params := ga(rp, nil, edits...)
+	params := p.ga(rp, nil, edits...)
 	if authorize {
 		params = p.token(permGA, rp).ga(params)
 	}

@@ -275,7 +275,7 @@ func cmCases() cases {
 		},
 		"CM-037": func(p *probe) {
 			c := p.register(discoverable())
-			p.judge(p.update(c, m{"id": random(16), "name": "eve"}))
+			p.judge(p.update(c, m{"id": p.random(16), "name": "eve"}))
 			p.check(asMap(p.listed(c)[6])["name"] == "ada", "user %v", p.listed(c)[6])
 		},
 		"CM-038": managed(7, m{2: m{"id": make([]byte, 32), "type": "public-key"}, 3: m{"id": []byte{1}, "name": "eve"}}),

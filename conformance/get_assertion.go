@@ -62,44 +62,44 @@ func gaCases() cases {
 		"GA-011": gaCase(set(7, 3, 0, "type")),
 		"GA-012": gaCase(set("id", 3, 0, "id")),
 		"GA-013": withCredential(func(p *probe, c *credential) {
-			p.gaJudged(c.ga(set([]any{m{"id": random(32), "type": "private-key"}, descriptor(c.id)}, 3)), c)
+			p.gaJudged(c.ga(set([]any{m{"id": p.random(32), "type": "private-key"}, descriptor(c.id)}, 3)), c)
 		}),
 		"GA-014": withCredential(func(p *probe, c *credential) {
 			p.gaJudged(c.ga(set([]any{m{"id": c.id, "type": "public-key", "transports": []any{"usb"}, "conformance": m{"a": 1}}}, 3)), c)
 		}),
-		"GA-015": withCredential(func(p *probe, c *credential) { p.gaJudged(ga(c.rp, [][]byte{random(32), c.id}), c) }),
-		"GA-016": func(p *probe) { p.judged(cmdGetAssertion, ga(p.rp(), p.unknownIDs(3))) },
+		"GA-015": withCredential(func(p *probe, c *credential) { p.gaJudged(p.ga(c.rp, [][]byte{p.random(32), c.id}), c) }),
+		"GA-016": func(p *probe) { p.judged(cmdGetAssertion, p.ga(p.rp(), p.unknownIDs(3))) },
 		"GA-017": withCredential(func(p *probe, c *credential) {
 			for _, i := range []int{0, len(c.id) / 2, len(c.id) - 1} {
 				id := bytes.Clone(c.id)
 				id[i] ^= 1
-				p.judged(cmdGetAssertion, ga(c.rp, [][]byte{id}))
+				p.judged(cmdGetAssertion, p.ga(c.rp, [][]byte{id}))
 			}
 		}),
 		"GA-018": withCredential(func(p *probe, c *credential) {
 			for _, id := range [][]byte{c.id[:len(c.id)-1], c.id[:1], append(bytes.Clone(c.id), 0)} {
-				p.judged(cmdGetAssertion, ga(c.rp, [][]byte{id}))
+				p.judged(cmdGetAssertion, p.ga(c.rp, [][]byte{id}))
 			}
 		}),
 		"GA-019": withCredential(func(p *probe, c *credential) {
-			p.judged(cmdGetAssertion, ga("other."+c.rp, [][]byte{c.id}))
+			p.judged(cmdGetAssertion, p.ga("other."+c.rp, [][]byte{c.id}))
 			if p.option("rk") == true && p.bench.Release { // which is found in another way
 				c = p.register(discoverable())
-				p.judged(cmdGetAssertion, ga("other."+c.rp, [][]byte{c.id}))
+				p.judged(cmdGetAssertion, p.ga("other."+c.rp, [][]byte{c.id}))
 			}
 		}),
-		"GA-020": func(p *probe) { p.judged(cmdGetAssertion, ga("nothing."+p.rp(), nil)) },
-		"GA-021": func(p *probe) { p.judged(cmdGetAssertion, ga("nothing."+p.rp(), [][]byte{})) },
-		"GA-022": withCredential(func(p *probe, c *credential) { p.judged(cmdGetAssertion, ga(c.rp, nil)) }),
+		"GA-020": func(p *probe) { p.judged(cmdGetAssertion, p.ga("nothing."+p.rp(), nil)) },
+		"GA-021": func(p *probe) { p.judged(cmdGetAssertion, p.ga("nothing."+p.rp(), [][]byte{})) },
+		"GA-022": withCredential(func(p *probe, c *credential) { p.judged(cmdGetAssertion, p.ga(c.rp, nil)) }),
 		"GA-023": withCredential(func(p *probe, c *credential) {
 			n := num(p.present(infoMaxCredentialCount))
-			params := ga(c.rp, append(p.unknownIDs(int(n)), c.id))
+			params := p.ga(c.rp, append(p.unknownIDs(int(n)), c.id))
 			p.need(len(encode(params)) < p.maxMsgSize(), "so many do not fit into a message")
 			p.gaJudged(params, c)
 		}),
 		"GA-024": func(p *probe) {
 			a, b, c := p.register(), p.register(), p.register()
-			got := p.gaJudged(ga(a.rp, [][]byte{a.id, b.id, c.id}), a, b, c)
+			got := p.gaJudged(p.ga(a.rp, [][]byte{a.id, b.id, c.id}), a, b, c)
 			p.check(got.body[5] == nil, "numberOfCredentials %v", got.body[5])
 		},
 		"GA-025": gaCase(set("hmac-secret", 4)),
@@ -123,7 +123,7 @@ func gaCases() cases {
 			p.quiet(a.reply)
 		}),
 		"GA-032": func(p *probe) {
-			p.quiet(p.judged(cmdGetAssertion, ga(p.rp(), p.unknownIDs(1), set(false, 5, "up"))))
+			p.quiet(p.judged(cmdGetAssertion, p.ga(p.rp(), p.unknownIDs(1), set(false, 5, "up"))))
 		},
 		"GA-033": gaCase(set(true, 5, "uv")),
 		"GA-034": func(p *probe) {
@@ -151,7 +151,7 @@ func gaCases() cases {
 		"GA-044": withCredential(func(p *probe, c *credential) {
 			p.judged(cmdGetAssertion, p.token(permGA, "other."+c.rp).ga(c.ga()))
 		}),
-		"GA-045": func(p *probe) { p.judged(cmdGetAssertion, ga(p.rp(), p.unknownIDs(1))) },
+		"GA-045": func(p *probe) { p.judged(cmdGetAssertion, p.ga(p.rp(), p.unknownIDs(1))) },
 		"GA-046": withCredential(func(p *probe, c *credential) {
 			a := p.gaJudged(c.ga(set(false, 5, "up")), c)
 			p.check(a.data.flags&(flagUP|flagUV) == 0, "flags %02x", a.data.flags)
@@ -196,7 +196,7 @@ func gaCases() cases {
 		"GA-055": func(p *probe) {
 			p.needRK()
 			c := p.register(discoverable())
-			r := p.call(cmdGetAssertion, ga(c.rp, nil))
+			r := p.call(cmdGetAssertion, p.ga(c.rp, nil))
 			p.want(r, success)
 			p.check(r.body[5] == nil, "numberOfCredentials %v", r.body[5])
 		},
@@ -250,7 +250,7 @@ func (p *probe) series(edits ...edit) *series {
 	for range 3 {
 		s.credentials = append(s.credentials, p.register(discoverable(), rpID(rp)))
 	}
-	s.params = ga(rp, nil, edits...)
+	s.params = p.ga(rp, nil, edits...)
 	s.first = p.asserted(s.params, p.call(cmdGetAssertion, s.params), s.credentials...)
 	return s
 }

@@ -91,14 +91,16 @@ func (p *probe) opened(t token, member int) []byte {
 	v := blob(p.getInfo()[member])
 	p.need(v != nil, "getInfo has no %s", name)
 	p.check(len(v) == 32, "%s has %d bytes", name, len(v))
-	key, err := hkdf.Key(sha256.New, t.value, make([]byte, 32), name, 16)
-	if err != nil {
-		panic(err)
-	}
-	block, _ := aes.NewCipher(key)
-	out := make([]byte, 16)
-	cipher.NewCBCDecrypter(block, v[:16]).CryptBlocks(out, v[16:])
-	return out
+	return p.bench.concluded(func() []byte {
+		key, err := hkdf.Key(sha256.New, t.value, make([]byte, 32), name, 16)
+		if err != nil {
+			panic(err)
+		}
+		block, _ := aes.NewCipher(key)
+		out := make([]byte, 16)
+		cipher.NewCBCDecrypter(block, v[:16]).CryptBlocks(out, v[16:])
+		return out
+	})
 }
 
 // same says whether two answers of getInfo agree but for the encrypted members.

@@ -21,14 +21,14 @@ func (p *probe) next(limit time.Duration) *message {
 
 // channel allocates another channel.
 func (p *probe) channel() uint32 {
-	in := p.init(broadcast, random(8))
+	in := p.init(broadcast, p.random(8))
 	p.check(in != nil && in.cmd == hidInit && len(in.payload) == 17, "INIT on broadcast: %v", in)
 	return be32(in.payload[8:])
 }
 
 // capabilities are those of INIT.
 func (p *probe) capabilities() byte {
-	in := p.init(p.cid, random(8))
+	in := p.init(p.cid, p.random(8))
 	p.check(in != nil && in.cmd == hidInit && len(in.payload) == 17, "INIT: %v", in)
 	return in.payload[16]
 }
@@ -77,7 +77,7 @@ func pingCase(n int, full bool) func(*probe) {
 		if full {
 			n += p.wire.out - 7 // 57 for the usual size of a report
 		}
-		in, packets := p.echoed(p.cid, random(n)), 1
+		in, packets := p.echoed(p.cid, p.random(n)), 1
 		for rest := n - (p.wire.in - 7); rest > 0; rest -= p.wire.in - 5 {
 			packets++
 		}
@@ -104,7 +104,7 @@ func faultCase(cid uint32, cmd byte, size int, codes ...byte) func(*probe) {
 
 // half sends the beginning of a PING of 200 bytes and returns the rest of it.
 func (p *probe) half(cid uint32) (payload []byte, rest [][]byte) {
-	payload = random(200)
+	payload = p.random(200)
 	packets := p.wire.packets(cid, hidPing, payload)
 	p.wire.write(packets[:2]...)
 	return payload, packets[2:]
@@ -179,19 +179,19 @@ func hidCases() cases {
 			p.disconnect()
 			port, err := p.bench.Port()
 			p.check(err == nil, "%v", err)
-			w := newWire(port)
+			w := newWire(port, p.random)
 			in := w.message(3 * time.Second)
 			port.Close()
 			p.check(in == nil, "heard %v", in)
 			p.check(p.connect() == nil, "cannot connect again")
 		},
 		"HID-002": func(p *probe) {
-			p.wire.write(p.wire.next(p.cid, 0, random(p.wire.out-5)))
+			p.wire.write(p.wire.next(p.cid, 0, p.random(p.wire.out-5)))
 			p.silent(answerTime)
 			p.usable()
 		},
 		"HID-003": func(p *probe) {
-			nonce := random(8)
+			nonce := p.random(8)
 			in := p.init(broadcast, nonce)
 			p.check(in != nil && in.cid == broadcast && in.cmd == hidInit && len(in.payload) == 17, "INIT: %v", in)
 			p.check(bytes.Equal(in.payload[:8], nonce), "nonce %x came back as %x", nonce, in.payload[:8])
@@ -209,23 +209,23 @@ func hidCases() cases {
 			caps := p.capabilities()
 			p.check(caps&^0x0d == 0 && caps&0x04 != 0, "capabilities %02x", caps)
 		},
-		"HID-007": func(p *probe) { p.wire.send(broadcast, hidInit, random(7)); p.fault(broadcast, faultLen); p.usable() },
-		"HID-008": func(p *probe) { p.wire.send(broadcast, hidInit, random(9)); p.fault(broadcast, faultLen); p.usable() },
+		"HID-007": func(p *probe) { p.wire.send(broadcast, hidInit, p.random(7)); p.fault(broadcast, faultLen); p.usable() },
+		"HID-008": func(p *probe) { p.wire.send(broadcast, hidInit, p.random(9)); p.fault(broadcast, faultLen); p.usable() },
 		"HID-009": func(p *probe) {
-			in := p.init(p.cid, random(8))
+			in := p.init(p.cid, p.random(8))
 			p.check(in != nil && in.cid == p.cid && len(in.payload) == 17 && be32(in.payload[8:]) == p.cid, "INIT: %v", in)
 			p.usable()
 		},
 		"HID-010": func(p *probe) {
 			p.half(p.cid)
-			in := p.init(p.cid, random(8))
+			in := p.init(p.cid, p.random(8))
 			p.check(in != nil && in.cid == p.cid && in.cmd == hidInit, "INIT: %v", in)
 			p.silent(answerTime)
 			p.usable()
 		},
 		"HID-011": func(p *probe) {
 			payload, rest := p.half(p.cid)
-			in := p.init(broadcast, random(8))
+			in := p.init(broadcast, p.random(8))
 			p.check(in != nil && in.cid == broadcast && (in.cmd == hidInit || in.cmd == hidError && in.payload[0] == faultBusy), "INIT: %v", in)
 			p.finish(p.cid, payload, rest)
 		},
@@ -234,11 +234,11 @@ func hidCases() cases {
 		"HID-014": pingCase(0, true),
 		"HID-015": pingCase(1, true),
 		"HID-016": pingCase(1024, false),
-		"HID-017": func(p *probe) { p.echoed(p.cid, random(p.wire.longest())) },
-		"HID-018": func(p *probe) { p.echoed(p.cid, append(make([]byte, 20), random(20)...)) },
+		"HID-017": func(p *probe) { p.echoed(p.cid, p.random(p.wire.longest())) },
+		"HID-018": func(p *probe) { p.echoed(p.cid, append(make([]byte, 20), p.random(20)...)) },
 		"HID-019": func(p *probe) {
 			sent := time.Now()
-			took := p.echoed(p.cid, random(1000)).at.Sub(sent)
+			took := p.echoed(p.cid, p.random(1000)).at.Sub(sent)
 			p.check(took < 555*time.Millisecond, "took %v", took)
 		},
 		"HID-020": func(p *probe) {
@@ -266,7 +266,7 @@ func hidCases() cases {
 			p.usable()
 		},
 		"HID-026": func(p *probe) {
-			packets := p.wire.packets(p.cid, hidPing, random(1024))
+			packets := p.wire.packets(p.cid, hidPing, p.random(1024))
 			sent := time.Now()
 			p.wire.write(packets[:3]...)
 			in := p.next(3 * time.Second)
@@ -383,7 +383,7 @@ func hidCases() cases {
 		},
 		"HID-047": func(p *probe) {
 			p.untouched(request(cmdMakeCredential, p.mc()))
-			p.wire.send(p.cid, hidInit, random(8))
+			p.wire.send(p.cid, hidInit, p.random(8))
 			for {
 				in := p.next(answerTime)
 				if in != nil && in.cmd == hidKeepalive {
@@ -405,7 +405,7 @@ func hidCases() cases {
 			p.lock(8)
 			p.wire.send(b, hidPing, []byte("b"))
 			p.fault(b, faultBusy)
-			in := p.init(broadcast, random(8))
+			in := p.init(broadcast, p.random(8))
 			p.check(in != nil && (in.cmd == hidInit || in.cmd == hidError && in.payload[0] == faultBusy), "INIT while locked: %v", in)
 			p.lock(0)
 		},

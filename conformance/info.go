@@ -172,7 +172,7 @@ func (p *probe) applicable() {
 		p.need(p.level(21) || w != "", "the key claims no FIDO_2_1")
 	}
 	p.need(w == "" || p.like(w), "the key is not like variant %s", w)
-	for word, ok := range map[string]bool{
+	for word, ok := range inOrder(map[string]bool{
 		"u2f":        p.version("U2F_V2"),
 		"largeblobs": p.option("largeBlobs") == true,
 		"uvnotrqd":   p.option("makeCredUvNotRqd") == true,
@@ -183,7 +183,7 @@ func (p *probe) applicable() {
 		"complexity": p.info[infoPINComplexityPolicy] != nil,
 		"longtouch":  p.info[infoLongTouchForReset] != nil,
 		"force":      strings.HasPrefix(p.ID, "RST") || p.option("setMinPINLength") == true,
-	} {
+	}) {
 		p.need(ok || !p.word(word), "the key has no %s", word)
 	}
 }

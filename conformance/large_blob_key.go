@@ -79,7 +79,7 @@ func xlbCases() cases {
 		},
 		"XLB-013": func(p *probe) {
 			c := p.withBlobStore("required")
-			r := p.call(cmdGetAssertion, ga(c.rp, nil, set(deflated([]byte("blob")), 4, "largeBlob")))
+			r := p.call(cmdGetAssertion, p.ga(c.rp, nil, set(deflated([]byte("blob")), 4, "largeBlob")))
 			p.check(r.status != success || written(r) == false, "written %v", written(r))
 			p.note("observed: %v", r.status)
 		},
@@ -99,8 +99,8 @@ func xlbCases() cases {
 			p.each("support", mcCase(discoverable(), extension("largeBlob", m{"support": 1})))
 			p.each("mc", mcCase(discoverable(), extension("largeBlob", true)))
 			c := p.withBlobStore("required")
-			for name, input := range map[string]any{"ga": true, "read": m{"read": 1}, "write": m{"write": "blob", "originalSize": 4},
-				"originalSize": m{"write": []byte{1}, "originalSize": "4"}} {
+			for name, input := range inOrder(map[string]any{"ga": true, "read": m{"read": 1}, "write": m{"write": "blob", "originalSize": 4},
+				"originalSize": m{"write": []byte{1}, "originalSize": "4"}}) {
 				p.each(name, func(p *probe) { p.judged(cmdGetAssertion, c.ga(set(input, 4, "largeBlob"))) })
 			}
 		},

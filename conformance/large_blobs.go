@@ -12,10 +12,10 @@ var emptyArray = withHash([]byte{0x80})
 func withHash(b []byte) []byte { return append(bytes.Clone(b), sum(b)[:16]...) }
 
 // blobArray is an array of one blob, n bytes with its hash; n is 60 or more.
-func blobArray(n int) []byte {
+func (p *probe) blobArray(n int) []byte {
 	size := n
 	for {
-		b := withHash(encode([]any{m{1: random(size), 2: random(12), 3: 100}}))
+		b := withHash(encode([]any{m{1: p.random(size), 2: p.random(12), 3: 100}}))
 		if len(b) <= n {
 			return append(b[:0:0], withHash(append(b[:len(b)-16], make([]byte, n-len(b))...))...)
 		}
@@ -98,7 +98,7 @@ func lit(params m) func(*probe) m { return func(*probe) m { return params } }
 
 // begun starts to write an array of 300 bytes in three fragments.
 func (p *probe) begun() (array []byte) {
-	array = blobArray(300)
+	array = p.blobArray(300)
 	p.want(p.writing(array[:100], 0, 300), success)
 	return array
 }
@@ -121,7 +121,7 @@ func lbCases() cases {
 		"LB-005": blobCase(lit(m{3: 0})),
 		"LB-006": blobCase(lit(m{1: 17})),
 		"LB-007": blobCase(lit(m{1: 17, 3: 0, 4: 17})),
-		"LB-008": blobCase(func(p *probe) m { return m{1: 17, 3: 0, 5: random(16), 6: p.protocol} }),
+		"LB-008": blobCase(func(p *probe) m { return m{1: 17, 3: 0, 5: p.random(16), 6: p.protocol} }),
 		"LB-009": blobCase(func(p *probe) m { return m{1: p.fragment() + 1, 3: 0} }),
 		"LB-010": blobCase(func(p *probe) m { return m{1: 1, 3: len(p.readArray()) + 1} }),
 		"LB-011": func(p *probe) {
@@ -130,7 +130,7 @@ func lbCases() cases {
 			p.check(len(p.get(10, len(whole))) == 0, "something past the end")
 		},
 		"LB-012": func(p *probe) {
-			p.writeArray(blobArray(200))
+			p.writeArray(p.blobArray(200))
 			whole, joined := p.readArray(), []byte{}
 			for offset := 0; offset < len(whole); offset += 37 {
 				joined = append(joined, p.get(37, offset)...)
@@ -140,7 +140,7 @@ func lbCases() cases {
 		"LB-013": func(p *probe) { p.judge(p.call(cmdLargeBlobs, m{1: 17, 3: 0})) },
 		"LB-014": func(p *probe) {
 			p.released()
-			a := blobArray(100)
+			a := p.blobArray(100)
 			p.judge(p.call(cmdLargeBlobs, blobSet(a, 0, 100)))
 			p.check(bytes.Equal(p.readArray(), a), "read back %x", p.readArray())
 		},
@@ -154,13 +154,13 @@ func lbCases() cases {
 		}),
 		"LB-018": blobCase(func(p *probe) m { return p.token(permGA, p.rp()).blobs(blobSet(emptyArray, 0, 17)) }),
 		"LB-019": func(p *probe) {
-			a := blobArray(100)
+			a := p.blobArray(100)
 			p.judge(p.writing(a, 0, 100))
 			p.check(bytes.Equal(p.readArray(), a), "read back %x", p.readArray())
 		},
 		"LB-020": blobCase(lit(blobSet(emptyArray, 0, 0))),
 		"LB-021": blobCase(lit(blobSet(emptyArray[:16], 0, 16))),
-		"LB-022": blobCase(func(p *probe) m { return blobSet(random(100), 0, int(num(p.present(infoMaxLargeBlobArray)))+1) }),
+		"LB-022": blobCase(func(p *probe) m { return blobSet(p.random(100), 0, int(num(p.present(infoMaxLargeBlobArray)))+1) }),
 		"LB-023": func(p *probe) {
 			a := p.begun()
 			p.judge(p.writing(a[100:200], 100, 300))
@@ -180,10 +180,10 @@ func lbCases() cases {
 		},
 		"LB-027": blobCase(func(p *probe) m {
 			p.released()
-			return blobSet(flip(blobArray(100)), 0, 100)
+			return blobSet(flip(p.blobArray(100)), 0, 100)
 		}),
 		"LB-028": func(p *probe) {
-			a := blobArray(300)
+			a := p.blobArray(300)
 			p.writeIn(a, 100)
 			p.check(bytes.Equal(p.readArray(), a), "read back %x", p.readArray())
 		},
@@ -201,13 +201,13 @@ func lbCases() cases {
 			p.check(r.status == success || bytes.Equal(p.readArray(), before), "the old array is gone")
 		},
 		"LB-031": func(p *probe) {
-			a := blobArray(int(num(p.present(infoMaxLargeBlobArray))))
+			a := p.blobArray(int(num(p.present(infoMaxLargeBlobArray))))
 			p.writeArray(a)
 			p.check(bytes.Equal(p.readArray(), a), "not what was written")
 			p.writeArray(emptyArray)
 		},
 		"LB-032": func(p *probe) {
-			a := blobArray(200)
+			a := p.blobArray(200)
 			p.writeArray(a)
 			p.powerCycle()
 			p.check(bytes.Equal(p.readArray(), a), "the array changed")
@@ -222,7 +222,7 @@ func lbCases() cases {
 				return
 			}
 			for _, written := range []bool{false, true} {
-				before, after := p.readArray(), blobArray(150)
+				before, after := p.readArray(), p.blobArray(150)
 				p.cut(1, written)
 				p.writing(after, 0, 150)
 				p.restore()

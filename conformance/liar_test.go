@@ -181,9 +181,9 @@ func message(apdu []byte) []byte {
 	case len(apdu) < 7 || apdu[0] != 0x80 || apdu[1] != 0x10:
 		return nil
 	case apdu[4] == 0:
-		return apdu[7:][:binary.BigEndian.Uint16(apdu[5:])]
+		return apdu[7:][:min(int(binary.BigEndian.Uint16(apdu[5:])), len(apdu)-7)]
 	}
-	return apdu[5:][:apdu[4]]
+	return apdu[5:][:min(int(apdu[4]), len(apdu)-5)]
 }
 
 // of limits a lie to one command of CTAPHID.

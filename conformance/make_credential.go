@@ -55,7 +55,7 @@ func (p *probe) remaining() int64 { return num(p.getInfo()[infoRemaining]) }
 func (p *probe) shownName(member, value string) string {
 	c := p.register(discoverable(), set(value, 3, member))
 	p.register(discoverable())
-	params := p.token(permGA, c.rp).ga(ga(c.rp, nil))
+	params := p.token(permGA, c.rp).ga(p.ga(c.rp, nil))
 	r := p.call(cmdGetAssertion, params)
 	p.want(r, success)
 	for n := num(r.body[5]); n > 0; n-- {
@@ -140,7 +140,7 @@ func mcCases() cases {
 		"MC-015": mcCase(set("ada", 3, "id")),
 		"MC-016": mcCase(set(make([]byte, 65), 3, "id")),
 		"MC-017": func(p *probe) {
-			id := random(64)
+			id := p.random(64)
 			c := p.register(discoverable(), set(id, 3, "id"))
 			found := p.find(c.rp, []*credential{c}, false)
 			p.check(bytes.Equal(blob(asMap(found[0].body[4])["id"]), id), "user.id came back as %x", blob(asMap(found[0].body[4])["id"]))
@@ -164,7 +164,7 @@ func mcCases() cases {
 					name := name
 					c := p.register(discoverable(), set(name, 3, "name"), rpID(fmt.Sprintf("%d.%s", i, p.rp())))
 					p.register(discoverable(), rpID(c.rp))
-					params := p.token(permGA, c.rp).ga(ga(c.rp, nil))
+					params := p.token(permGA, c.rp).ga(p.ga(c.rp, nil))
 					r := p.call(cmdGetAssertion, params)
 					p.want(r, success)
 					if !bytes.Equal(blob(asMap(r.body[4])["id"]), c.userID) {
@@ -186,7 +186,7 @@ func mcCases() cases {
 		"MC-032": mcCase(set("ES256", 4, 0, "alg")),
 		"MC-033": func(p *probe) {
 			good := m{"alg": es256, "type": "public-key"}
-			for name, broken := range map[string]any{"number": 7, "alg": m{"alg": "x", "type": "public-key"}, "type": m{"alg": -7}} {
+			for name, broken := range inOrder(map[string]any{"number": 7, "alg": m{"alg": "x", "type": "public-key"}, "type": m{"alg": -7}}) {
 				p.each(name, func(p *probe) { p.mcJudged(p.mc(set([]any{good, broken}, 4))) })
 			}
 		},
@@ -260,7 +260,7 @@ func mcCases() cases {
 		"MC-058": func(p *probe) {
 			p.needRK()
 			c := p.register(set(false, 7, "rk"))
-			r := p.call(cmdGetAssertion, ga(c.rp, nil))
+			r := p.call(cmdGetAssertion, p.ga(c.rp, nil))
 			if r.status == success && !p.level(21) {
 				p.note("observed: discoverable all the same")
 				return
@@ -298,7 +298,7 @@ func mcCases() cases {
 		"MC-072": func(p *probe) { p.judged(cmdMakeCredential, p.mcAuthorized(set(99, 9))) },
 		"MC-073": func(p *probe) {
 			p.needPIN()
-			params := p.mc(set(random(16*p.protocol), 8), set(p.protocol, 9))
+			params := p.mc(set(p.random(16*p.protocol), 8), set(p.protocol, 9))
 			r := p.judged(cmdMakeCredential, params)
 			if r.status == success {
 				uvSet(p, p.created(params, r).data, false)
@@ -308,7 +308,7 @@ func mcCases() cases {
 			params := p.mcAuthorized()
 			p.judged(cmdMakeCredential, edited(params, set(flip(blob(params[8])), 8)))
 		},
-		"MC-075": func(p *probe) { p.judged(cmdMakeCredential, p.mcAuthorized(set(random(32), 1))) },
+		"MC-075": func(p *probe) { p.judged(cmdMakeCredential, p.mcAuthorized(set(p.random(32), 1))) },
 		"MC-076": func(p *probe) {
 			params := p.mcAuthorized()
 			uvSet(p, p.created(params, p.judged(cmdMakeCredential, params)).data, true)
@@ -385,13 +385,13 @@ func mcCases() cases {
 			p.check(len(found) == 1 && !p.works(first), "the first credential still works")
 		},
 		"MC-099": func(p *probe) {
-			id := random(32)
+			id := p.random(32)
 			a := p.register(discoverable(), set(id[:16], 3, "id"))
 			b := p.register(discoverable(), set(id, 3, "id"))
 			p.check(len(p.find(a.rp, []*credential{a, b}, false)) == 2, "not two credentials")
 		},
 		"MC-100": func(p *probe) {
-			hash, user := set(random(32), 1), set(random(16), 3, "id")
+			hash, user := set(p.random(32), 1), set(p.random(16), 3, "id")
 			a, b := p.register(hash, user), p.register(hash, user)
 			p.check(!bytes.Equal(a.id, b.id) && !bytes.Equal(a.data.key, b.data.key), "the same credential twice")
 		},
@@ -420,7 +420,7 @@ func (p *probe) needPIN() {
 func (p *probe) unknownIDs(n int) [][]byte {
 	var ids [][]byte
 	for range n {
-		ids = append(ids, random(32))
+		ids = append(ids, p.random(32))
 	}
 	return ids
 }

@@ -177,7 +177,7 @@ func mcrCases() cases {
 			params := p.mc()
 			r := p.call(cmdMakeCredential, params)
 			c := p.created(params, r)
-			for what, raw := range map[string][]byte{"response": r.raw, "public key": c.data.key} {
+			for what, raw := range inOrder(map[string][]byte{"response": r.raw, "public key": c.data.key}) {
 				err := ctapcbor.CheckCanonical(raw, 8)
 				p.check(err == nil, "%s: %v", what, err)
 			}

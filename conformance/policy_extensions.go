@@ -44,7 +44,7 @@ func xmpCases() cases {
 			p.check(v == nil, "output %v", v)
 		},
 		"XMP-003": func(p *probe) {
-			for name, input := range map[string]any{"false": false, "number": 4} {
+			for name, input := range inOrder(map[string]any{"false": false, "number": 4}) {
 				p.each(name, func(p *probe) {
 					params := p.mc(extension("minPinLength", input))
 					r := p.call(cmdMakeCredential, params)

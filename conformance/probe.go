@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -443,11 +442,7 @@ func (p *probe) finger(f Finger) {
 }
 
 func (p *probe) wait(d time.Duration) {
-	if p.bench.Wait != nil {
-		p.bench.Wait(p.ctx, d)
-		return
-	}
-	time.Sleep(d)
+	p.bench.wait(p.ctx, d)
 }
 
 // powerCycle cuts the power and gives it back.
@@ -460,12 +455,6 @@ func (p *probe) powerCycle() {
 
 // dirty has the stage set up anew before the next case.
 func (p *probe) dirty() { p.runner.stage = 0 }
-
-func random(n int) []byte {
-	b := make([]byte, n)
-	rand.Read(b)
-	return b
-}
 
 func sum(b []byte) []byte {
 	h := sha256.Sum256(b)

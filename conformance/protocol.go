@@ -15,9 +15,11 @@ import (
 // An agreement is the platform's side of a PIN/UV auth protocol after the two
 // have exchanged keys.
 type agreement struct {
+	dice
 	protocol int
 	cose     m      // the platform's public key
 	secret   []byte // 32 bytes for protocol one; HMAC key and AES key for two
+	open     bool   // the seed tells the secret: not for the PIN of a key's owner
 }
 
 // keyAgreement asks for the key's public key and returns it.
@@ -32,21 +34,38 @@ func (p *probe) agreeBy(protocol int) *agreement {
 	return p.agreeWith(protocol, p.keyAgreement(protocol))
 }
 
+// agreeWith has a private key that the seed of the run does not tell where a PIN
+// may go out that is not the suite's own.
 func (p *probe) agreeWith(protocol int, peer m) *agreement {
+	private := p.privateKey()
+	if p.ownersPIN() {
+		private, _ = ecdh.P256().GenerateKey(rand.Reader)
+	}
+	return p.agreed(protocol, peer, private)
+}
+
+// agreeOpenly is for what is no secret of anybody, as the salts of the suite are:
+// who knows the seed can read it.
+func (p *probe) agreeOpenly(protocol int) *agreement {
+	a := p.agreed(protocol, p.keyAgreement(protocol), p.privateKey())
+	a.open = p.ownersPIN()
+	return a
+}
+
+// ownersPIN says whether the PIN is that of a key in use.
+func (r *runner) ownersPIN() bool { return !r.bench.Release && r.bench.PIN != "" }
+
+func (p *probe) agreed(protocol int, peer m, private *ecdh.PrivateKey) *agreement {
 	public, err := ecdh.P256().NewPublicKey(append(append([]byte{4}, blob(peer[int64(-2)])...), blob(peer[int64(-3)])...))
 	if err != nil {
 		p.fail("key agreement key %v: %v", peer, err)
-	}
-	private, err := ecdh.P256().GenerateKey(rand.Reader)
-	if err != nil {
-		panic(err)
 	}
 	z, err := private.ECDH(public)
 	if err != nil {
 		panic(err)
 	}
 	own := private.PublicKey().Bytes()
-	a := &agreement{protocol, m{1: 2, 3: -25, -1: 1, -2: own[1:33], -3: own[33:]}, nil}
+	a := &agreement{p.dice, protocol, m{1: 2, 3: -25, -1: 1, -2: own[1:33], -3: own[33:]}, nil, false}
 	if protocol == 1 {
 		a.secret = sum(z)
 		return a
@@ -73,7 +92,7 @@ func (a *agreement) block() cipher.Block {
 func (a *agreement) encrypt(plaintext []byte) []byte {
 	iv := make([]byte, 16)
 	if a.protocol == 2 {
-		iv = random(16)
+		iv = a.random(16)
 	}
 	out := make([]byte, len(plaintext))
 	cipher.NewCBCEncrypter(a.block(), iv).CryptBlocks(out, plaintext)
@@ -115,6 +134,14 @@ func macOf(protocol int, key, message []byte) []byte {
 // padded is a PIN in its block of 64 bytes.
 func padded(pin string) []byte { return append([]byte(pin), make([]byte, max(0, 64-len(pin)))...) }
 
+// hides ends the program where a PIN would go out that the seed tells.
+func (a *agreement) hides(pin string) string {
+	if a.open && pin != "" {
+		panic("conformance: the PIN of a key in use, under a secret that the seed tells")
+	}
+	return pin
+}
+
 func pinHash(pin string) []byte { return sum([]byte(pin))[:16] }
 
 // setPINParams sets a first PIN from its padded form.
@@ -130,12 +157,12 @@ func (a *agreement) changePINParams(old, pin string) m {
 
 // tokenParams asks for a token in the way of CTAP 2.0.
 func (a *agreement) tokenParams(pin string) m {
-	return m{1: a.protocol, 2: 5, 3: a.cose, 6: a.encrypt(pinHash(pin))}
+	return m{1: a.protocol, 2: 5, 3: a.cose, 6: a.encrypt(pinHash(a.hides(pin)))}
 }
 
 // permissionParams asks for a token with permissions; an empty rpID is left out.
 func (a *agreement) permissionParams(pin string, permissions int, rpID string) m {
-	params := m{1: a.protocol, 2: 9, 3: a.cose, 6: a.encrypt(pinHash(pin)), 9: permissions}
+	params := m{1: a.protocol, 2: 9, 3: a.cose, 6: a.encrypt(pinHash(a.hides(pin))), 9: permissions}
 	if rpID != "" {
 		params[10] = rpID
 	}

@@ -53,7 +53,7 @@ func rstCases() cases {
 			p.factoryReset(p)
 			for _, c := range all {
 				p.want(p.call(cmdGetAssertion, c.ga()), eNoCredentials)
-				p.want(p.call(cmdGetAssertion, ga(c.rp, nil)), eNoCredentials)
+				p.want(p.call(cmdGetAssertion, p.ga(c.rp, nil)), eNoCredentials)
 			}
 		},
 		"RST-007": func(p *probe) {
@@ -75,7 +75,7 @@ func rstCases() cases {
 			p.want(p.call(cmdMakeCredential, t.mc(p.mc())), ePINAuthInvalid)
 		},
 		"RST-009": func(p *probe) {
-			h := p.u2fRegister(random(32))
+			h := p.u2fRegister(p.random(32))
 			p.factoryReset(p)
 			p.sw(h.check(p), swWrongData)
 		},
@@ -107,7 +107,7 @@ func rstCases() cases {
 		},
 		"RST-012": func(p *probe) {
 			p.need(p.option("largeBlobs") == true, "the key has no large blobs")
-			p.writeArray(blobArray(100))
+			p.writeArray(p.blobArray(100))
 			p.factoryReset(p)
 			got := p.readArray()
 			p.check(bytes.Equal(got, emptyArray), "array %x", got)

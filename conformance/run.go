@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/fidokey/fidokey/trace"
 	"github.com/fidokey/fidokey/transport/nfc"
 )
 
@@ -19,9 +20,16 @@ type Selection struct {
 	// Strict makes it a warning when an answer is right but not the one named
 	// first, which is the one of the simulator.
 	Strict bool
+	// Seed is what the random bytes of the run come from; empty is one by chance.
+	Seed string
 	// Report is called for each result, the parts of a case before the case; nil
 	// is nobody.
 	Report func(r *Result)
+	// Trace is where all that goes between the run and the key is written, so that
+	// a [Playback] can play it; nil is nowhere. Its header has trace.RunVersion.
+	Trace *trace.Writer
+
+	begin func(c *Case) bool // is called before each case, and says whether to go on
 }
 
 // implementations has the code of the cases.
@@ -44,15 +52,28 @@ func Missing() []string {
 // Run runs the cases stage after stage and returns their results, the parts of a
 // case before the case. It ends early when ctx does.
 func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
-	r := &runner{bench: bench, sel: sel}
+	if sel.Seed == "" {
+		sel.Seed = NewSeed()
+	}
+	cases := order(sel.Match)
+	if sel.Trace != nil {
+		taped, end := recorded(bench, &sel, cases)
+		bench = taped
+		defer end()
+	}
+	r := newRunner(bench, sel)
 	defer r.close()
-	for _, c := range order(sel.Match) {
-		if ctx.Err() != nil {
+	for _, c := range cases {
+		if ctx.Err() != nil || sel.begin != nil && !sel.begin(c) {
 			break
 		}
 		r.runCase(ctx, c, r.play(c))
 	}
 	return r.results
+}
+
+func newRunner(bench *Bench, sel Selection) *runner {
+	return &runner{bench: bench, sel: sel}
 }
 
 // play has the key play the variant that a case asks for, if the bench can do that,
@@ -77,6 +98,7 @@ func (r *runner) play(c *Case) (variant string) {
 
 // A runner holds what is the same for all cases.
 type runner struct {
+	dice
 	bench   *Bench
 	sel     Selection
 	results []Result
@@ -119,6 +141,7 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 				r.sel.Begin(c)
 			}
 			r.log = newLog() // without what it took to get here
+			r.dice = newDice(r.sel.Seed, c, p.protocol, "case")
 			f(p)
 		})
 		result := p.result("")
@@ -145,7 +168,7 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 // attempt prepares the key for a case and runs it.
 func (r *runner) attempt(ctx context.Context, c *Case, variant string, protocol int, f func(p *probe)) *probe {
 	r.serial++
-	r.log = newLog()
+	r.log, r.dice = newLog(), newDice(r.sel.Seed, c, protocol, "preparation")
 	p := &probe{runner: r, Case: c, ctx: ctx, protocol: protocol}
 	p.run(func(p *probe) {
 		r.prepare(p, variant)
@@ -220,7 +243,7 @@ func (r *runner) connect() error {
 		if err != nil {
 			return err
 		}
-		r.wire = newWire(port)
+		r.wire = newWire(port, func(n int) []byte { return r.random(n) }) // by the dice of each case
 		r.wire.log = func(m Message) { r.log.add(m) }
 		if r.cid, err = r.wire.open(); err != nil {
 			r.disconnect()

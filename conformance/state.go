@@ -30,7 +30,7 @@ func (p *probe) cutDuring(prepare func() any, f func(v any), look func(v any)) {
 
 // discoverables counts the discoverable credentials of an RP without a touch.
 func (p *probe) discoverables(rp string) int64 {
-	r := p.call(cmdGetAssertion, ga(rp, nil, set(false, 5, "up")))
+	r := p.call(cmdGetAssertion, p.ga(rp, nil, set(false, 5, "up")))
 	if r.status == eNoCredentials {
 		return 0
 	}
@@ -237,7 +237,7 @@ func staCases() cases {
 			}
 			var array []byte
 			if p.option("largeBlobs") == true {
-				array = blobArray(100)
+				array = p.blobArray(100)
 				p.writeArray(array)
 			}
 			p.want(p.wrong(), ePINInvalid)
@@ -265,7 +265,7 @@ func staCases() cases {
 // channelWhileLocked allocates a channel where INIT may be told that the key is
 // busy.
 func (p *probe) channelWhileLocked() uint32 {
-	in := p.init(broadcast, random(8))
+	in := p.init(broadcast, p.random(8))
 	p.need(in != nil && in.cmd == hidInit, "INIT is refused while the key is locked")
 	return be32(in.payload[8:])
 }

@@ -11,7 +11,7 @@ import (
 // A bubble of testing/synctest has no subtests: a simulated key in virtual time is
 // what [Run] is for.
 func TestDevice(t *testing.T, bench *Bench) {
-	r := &runner{bench: bench}
+	r := newRunner(bench, Selection{Seed: NewSeed()})
 	defer r.close()
 	for _, c := range order(nil) {
 		t.Run(c.ID, func(t *testing.T) {

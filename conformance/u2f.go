@@ -78,7 +78,7 @@ func (h *handle) authentication(challenge []byte) []byte {
 
 // check asks whether the key knows the handle.
 func (h *handle) check(p *probe) int {
-	_, sw := p.u2f(u2fAuthenticate, u2fCheckOnly, h.authentication(random(32)))
+	_, sw := p.u2f(u2fAuthenticate, u2fCheckOnly, h.authentication(p.random(32)))
 	return sw
 }
 
@@ -87,7 +87,7 @@ func (p *probe) app() []byte { return sum([]byte(p.rp())) }
 
 // u2fRegister makes a registration.
 func (p *probe) u2fRegister(app []byte) *handle {
-	challenge := random(32)
+	challenge := p.random(32)
 	data, sw := p.u2fPolled(extendedAPDU(claISO, u2fRegister, 0, 0, append(bytes.Clone(challenge), app...)))
 	p.sw(sw, swOK)
 	return p.registration(data, challenge, app)
@@ -117,7 +117,7 @@ func (p *probe) registration(data, challenge, app []byte) *handle {
 
 // authenticate gets an assertion and returns the presence byte and the counter.
 func (p *probe) authenticate(h *handle, control byte) (presence byte, counter uint32) {
-	challenge := random(32)
+	challenge := p.random(32)
 	data, sw := p.u2fPolled(extendedAPDU(claISO, u2fAuthenticate, control, 0, h.authentication(challenge)))
 	p.sw(sw, swOK)
 	return p.authenticated(h, data, challenge)
@@ -164,12 +164,12 @@ func u2fCases() cases {
 		"U2F-003": func(p *probe) { p.u2fRegister(p.app()) },
 		"U2F-004": func(p *probe) {
 			p.withhold()
-			_, sw := p.u2f(u2fRegister, 0, random(64))
+			_, sw := p.u2f(u2fRegister, 0, p.random(64))
 			p.sw(sw, swConditions)
 		},
 		"U2F-005": func(p *probe) {
 			for _, n := range []int{63, 65} {
-				_, sw := p.u2f(u2fRegister, 0, random(n))
+				_, sw := p.u2f(u2fRegister, 0, p.random(n))
 				p.sw(sw, swLength)
 			}
 		},
@@ -180,14 +180,14 @@ func u2fCases() cases {
 		"U2F-007": func(p *probe) {
 			h := p.u2fRegister(p.app())
 			p.withhold()
-			_, sw := p.u2f(u2fAuthenticate, u2fEnforce, h.authentication(random(32)))
+			_, sw := p.u2f(u2fAuthenticate, u2fEnforce, h.authentication(p.random(32)))
 			p.sw(sw, swConditions)
 		},
 		"U2F-008": func(p *probe) { p.sw(p.u2fRegister(p.app()).check(p), swConditions) },
-		"U2F-009": func(p *probe) { p.sw((&handle{app: p.app(), id: random(64)}).check(p), swWrongData) },
+		"U2F-009": func(p *probe) { p.sw((&handle{app: p.app(), id: p.random(64)}).check(p), swWrongData) },
 		"U2F-010": func(p *probe) {
 			h := p.u2fRegister(p.app())
-			challenge := random(32)
+			challenge := p.random(32)
 			p.withhold()
 			data, sw := p.u2f(u2fAuthenticate, u2fDontAsk, h.authentication(challenge))
 			if sw == swConditions || sw == swWrongP1P2 {
@@ -199,7 +199,7 @@ func u2fCases() cases {
 			p.check(presence&1 == 0, "presence %02x", presence)
 		},
 		"U2F-011": u2fRefused(0x55, func(p *probe) []byte {
-			return p.u2fRegister(p.app()).authentication(random(32))
+			return p.u2fRegister(p.app()).authentication(p.random(32))
 		}, swWrongP1P2, swWrongP1P2x, swWrongData),
 		"U2F-012": func(p *probe) {
 			h := p.u2fRegister(p.app())
@@ -218,11 +218,11 @@ func u2fCases() cases {
 		},
 		"U2F-014": func(p *probe) {
 			h := *p.u2fRegister(p.app())
-			h.app = random(32)
+			h.app = p.random(32)
 			p.sw(h.check(p), swWrongData)
 		},
 		"U2F-015": u2fRefused(u2fEnforce, func(p *probe) []byte {
-			data := p.u2fRegister(p.app()).authentication(random(32))
+			data := p.u2fRegister(p.app()).authentication(p.random(32))
 			data[64]++
 			return data
 		}, swLength, swWrongData),
@@ -245,7 +245,7 @@ func u2fCases() cases {
 		},
 		"U2F-019": func(p *probe) {
 			h := p.u2fRegister(p.app())
-			p.assert(&credential{rp: p.rp(), id: h.id, key: h.key})
+			p.assert(&credential{dice: p.dice, rp: p.rp(), id: h.id, key: h.key})
 		},
 		"U2F-020": func(p *probe) { p.crossed(p.register()) },
 		"U2F-021": func(p *probe) {
@@ -266,7 +266,7 @@ func u2fCases() cases {
 			for _, c := range []struct {
 				ins  byte
 				data []byte
-			}{{u2fRegister, random(64)}, {u2fAuthenticate, (&handle{app: p.app(), id: random(64)}).authentication(random(32))}} {
+			}{{u2fRegister, p.random(64)}, {u2fAuthenticate, (&handle{app: p.app(), id: p.random(64)}).authentication(p.random(32))}} {
 				_, sw := p.u2f(c.ins, u2fEnforce, c.data)
 				p.sw(sw, swNotAllowed, swUnknownINS)
 				if sw == swUnknownINS {
@@ -276,7 +276,7 @@ func u2fCases() cases {
 		},
 		"U2F-024": func(p *probe) {
 			p.forceChange()
-			_, sw := p.u2fPolled(extendedAPDU(claISO, u2fRegister, 0, 0, append(random(32), p.app()...)))
+			_, sw := p.u2fPolled(extendedAPDU(claISO, u2fRegister, 0, 0, append(p.random(32), p.app()...)))
 			p.check(sw == swOK || sw == swConditions || sw>>8 == 0x69 || sw == swUnknownINS, "status word %04x", sw)
 			p.note("observed: %04x", sw)
 		},
@@ -285,7 +285,7 @@ func u2fCases() cases {
 			for _, extended := range []bool{false, true} {
 				p.field()
 				p.selectApplet()
-				challenge := random(32)
+				challenge := p.random(32)
 				params := append(bytes.Clone(challenge), p.app()...)
 				apdu := shortAPDU(claISO, u2fRegister, 0, 0, params, 0)
 				if extended {
@@ -298,7 +298,7 @@ func u2fCases() cases {
 		},
 		"U2F-026": func(p *probe) {
 			p.need(p.wire != nil, "no HID")
-			challenge := random(32)
+			challenge := p.random(32)
 			data, sw := p.u2fPolled(shortAPDU(claISO, u2fRegister, 0, 0, append(bytes.Clone(challenge), p.app()...), 0))
 			p.note("observed: %04x", sw)
 			p.sw(sw, swOK, swLength)

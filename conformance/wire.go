@@ -51,6 +51,7 @@ type wire struct {
 	partial map[uint32]*message
 	dead    error
 	log     func(m Message)
+	random  func(n int) []byte
 }
 
 // A message came from the key.
@@ -71,9 +72,9 @@ func (m *message) String() string {
 	return fmt.Sprintf("channel %08x command %02x payload %x", m.cid, m.cmd, m.payload)
 }
 
-func newWire(port hid.Port) *wire {
+func newWire(port hid.Port, random func(n int) []byte) *wire {
 	in, out := port.ReportSizes()
-	return &wire{port: port, in: in, out: out, partial: map[uint32]*message{}, log: func(Message) {}}
+	return &wire{port: port, in: in, out: out, partial: map[uint32]*message{}, log: func(Message) {}, random: random}
 }
 
 // first is an initialization packet; the rest of data is left out.
@@ -182,7 +183,7 @@ func (w *wire) drain() {
 
 // open asks for a channel. What other programs hear is skipped.
 func (w *wire) open() (cid uint32, err error) {
-	nonce := random(8)
+	nonce := w.random(8)
 	w.send(broadcast, hidInit, nonce)
 	for range 20 {
 		in := w.message(answerTime)

@@ -13,7 +13,7 @@ import (
 
 // ErrPlayback is what the errors of a [Playback] wrap that are not recorded ones:
 // another request came than in the recording, or one more.
-var ErrPlayback = errors.New("not as recorded")
+var ErrPlayback = trace.ErrDiffers
 
 // Playback is a device that answers as a key once did. It takes the requests of
 // the recording, in their order; what [trace.RedactRequest] takes out may differ,

@@ -32,8 +32,9 @@ var (
 // the rules say. It does so by itself because a decoder does not tell where in
 // the message a string was.
 type walker struct {
-	data []byte
-	at   int
+	data    []byte
+	at      int
+	cleared []Span // what was overwritten
 }
 
 // redactMap overwrites the secrets of the one map in data.
@@ -137,6 +138,7 @@ func (w *walker) item(r *rule, depth int) error {
 		for _, chunk := range chunks {
 			if r != nil && (r.within == nil || h.major == majorBytes) {
 				clear(chunk)
+				w.cleared = append(w.cleared, Span{cap(w.data) - cap(chunk), len(chunk)})
 			}
 		}
 	case majorArray:

@@ -12,8 +12,8 @@ import (
 	"github.com/fidokey/fidokey/transport"
 )
 
-// Version is the version of the format that is written. One that is read may
-// have members that are not known here; they are skipped.
+// Version is the version of the format that is written of a [transport.Device]. One
+// that is read may have members that are not known here; they are skipped.
 const Version = 1
 
 const (
@@ -21,10 +21,16 @@ const (
 	maxTrace = 32 << 20 // bytes
 
 	maxExchanges = 50000 // for what is short on the line is long in memory
+
+	larger = 16 // times as much may be in a trace of RunVersion
 )
 
 // ErrFormat is what the errors of [Read] wrap that are about the contents.
 var ErrFormat = errors.New("not a trace")
+
+// ErrDiffers is what errors of a playback wrap that are not recorded ones: something
+// else was asked than in the recording, or more.
+var ErrDiffers = errors.New("not as recorded")
 
 // A Header is the first line.
 type Header struct {
@@ -32,6 +38,8 @@ type Header struct {
 	Start   time.Time `json:"start"`
 	Tool    string    `json:"tool,omitempty"`   // what has written it
 	Device  string    `json:"device,omitempty"` // in words
+	// Key is the key as in the report of a run, of RunVersion.
+	Key json.RawMessage `json:"key,omitempty"`
 }
 
 // A Kind is what an exchange is, one of the constants.
@@ -68,6 +76,17 @@ type Exchange struct {
 	// Cancelled says that the context had ended when the call returned, with an
 	// answer or without.
 	Cancelled bool `json:"cancelled,omitempty"`
+
+	// Members of RunVersion. Reports stand one after the other in Request and in
+	// Response.
+	Run   *Run     `json:"run,omitempty"`
+	Name  string   `json:"name,omitempty"`
+	Sizes []int    `json:"sizes,omitempty"` // of reports that come in, and that go out
+	Times []Micros `json:"times,omitempty"` // when each of the reports came in, since At
+	// Timeout says that nothing more came until At and Took.
+	Timeout bool `json:"timeout,omitempty"`
+	// Redacted is where in Request the owner's secrets were.
+	Redacted []Span `json:"redacted,omitempty"`
 }
 
 // A Keepalive is one keepalive message.
@@ -82,7 +101,8 @@ type Trace struct {
 	Exchanges []Exchange
 }
 
-// Read reads a trace. It takes at most 32 MiB, in 50000 lines of at most 1 MiB.
+// Read reads a trace. It takes at most 32 MiB, in 50000 lines of at most 1 MiB; of
+// [RunVersion] 16 times as much.
 // With an error it returns the exchanges before it, for a program may have been
 // stopped in the middle of a line.
 func Read(r io.Reader) (*Trace, error) { return read(r, maxTrace, maxExchanges) }
@@ -98,6 +118,10 @@ func read(r io.Reader, most int64, exchanges int) (*Trace, error) {
 		switch n++; {
 		case n == 1:
 			err = t.readHeader(lines.Bytes())
+			if t.Version == RunVersion {
+				limited.N += (larger - 1) * most
+				most, exchanges = larger*most, larger*exchanges
+			}
 		case len(t.Exchanges) == exchanges:
 			err = fmt.Errorf("more than %d exchanges", exchanges)
 		default:
@@ -124,8 +148,8 @@ func (t *Trace) readHeader(line []byte) error {
 	if err := json.Unmarshal(line, &t.Header); err != nil {
 		return err
 	}
-	if t.Version != Version {
-		return fmt.Errorf("version %d of the format, and only %d is known", t.Version, Version)
+	if t.Version != Version && t.Version != RunVersion {
+		return fmt.Errorf("version %d of the format, and only %d and %d are known", t.Version, Version, RunVersion)
 	}
 	return nil
 }
@@ -147,6 +171,13 @@ func (t *Trace) readExchange(line []byte) error {
 			return errors.New("keepalives are out of order")
 		}
 		last = k.At
+	}
+	last = 0
+	for _, at := range e.Times {
+		if at < last {
+			return errors.New("reports are out of order")
+		}
+		last = at
 	}
 	t.Exchanges = append(t.Exchanges, e)
 	return nil

@@ -197,7 +197,7 @@ func TestRead(t *testing.T) {
 		{"no exchange", header, 0, true},
 		{"empty", "", 0, false},
 		{"no header", good, 0, false},
-		{"version 2", `{"trace":2}` + "\n" + good, 0, false},
+		{"version 3", `{"trace":3}` + "\n" + good, 0, false},
 		{"cut off", header + good + good[:20], 1, false},
 		{"odd digits", header + `{"kind":"cbor","request":"0"}`, 0, false},
 		{"no kind", header + `{"request":"04"}`, 0, false},

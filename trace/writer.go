@@ -18,10 +18,13 @@ type Writer struct {
 	err error
 }
 
-// NewWriter writes the header, with the time of now if h has none.
+// NewWriter writes the header, with the time of now if h has none, and [Version] if
+// it has not RunVersion.
 func NewWriter(to io.Writer, h Header) *Writer {
 	w := &Writer{start: time.Now(), to: to}
-	h.Version = Version
+	if h.Version != RunVersion {
+		h.Version = Version
+	}
 	if h.Start.IsZero() {
 		h.Start = w.start
 	}

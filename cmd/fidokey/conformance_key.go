@@ -39,10 +39,14 @@ type suiteKey struct {
 	device   deviceInfo
 	key      record.Key
 	released bool   // may be reset
+	ownTime  bool   // is not that of the clock
+	seed     string // of a recording
 	again    string // the flags that name the key
 	// run runs the cases of a selection and calls its Report for each result, from
 	// whichever goroutine. It returns an error when the key is gone.
 	run func(ctx context.Context, sel conformance.Selection) error
+	// recorded says which cases a recording has; nil: it is none.
+	recorded func(c *conformance.Case) bool
 	// close gives the key back; nil: there is nothing to be given back.
 	close func() error
 }
@@ -64,6 +68,9 @@ func (e *env) suiteKeyOf(ctx context.Context, o *conformanceRunOptions) (*suiteK
 		}
 		return key, nil
 	}
+	if file, ok := strings.CutPrefix(e.global.device, tracePrefix); ok {
+		return suiteKeyOfTrace(file)
+	}
 	if name, ok := strings.CutPrefix(e.global.device, benchPrefix); ok {
 		return e.suiteKeyOnBench(ctx, name)
 	}
@@ -81,7 +88,7 @@ func simulatedSuiteKey(name, doors string, endurance int) (*suiteKey, error) {
 		return nil, fmt.Errorf("the suite is for CTAP2: %w", client.ErrU2FOnly)
 	}
 	key := &suiteKey{
-		device: deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, released: true, again: " --device simulator",
+		device: deviceInfo{Path: simulatorName, Product: "fidokey simulator"}, released: true, ownTime: true, again: " --device simulator",
 		key: keyOf(&info, "fidokey simulator", simulatorName),
 	}
 	key.key.Profile = profile.Name

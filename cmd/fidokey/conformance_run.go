@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,8 @@ import (
 type conformanceRunOptions struct {
 	caseFilter
 	shard        string
+	seed         string
+	trace        string // the file of --trace
 	door         string
 	untouched    bool
 	endurance    int
@@ -117,6 +120,9 @@ only what leaves it as it was: no case resets it, enters a wrong PIN or changes 
 setting. If its PIN is set and not given by a flag, cases that need it are left out.
 Asking for a destructive case is exit code 8.
 
+--trace records the run, and --device trace:FILE plays the recording in place of the
+key: every case ends as it did, in no time, and CASEs choose which are reported.
+
 Exit code 7 means that a case fails. One that does not apply to the key is no
 failure; the report says why.`,
 		Example: `  fidokey conformance run --device simulator
@@ -125,6 +131,7 @@ failure; the report says why.`,
   fidokey conformance run --shard 1/3 --report part1.jsonl --baseline baselines/`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.profileGiven = cmd.Flags().Changed("simulator-profile")
+			o.trace, e.global.trace = e.global.trace, "" // for the run, and not for what comes before it
 			if cmd.Flags().Changed("simulator-state") {
 				return usageError{errors.New("--simulator-state: the suite makes a key of its own, and no file is touched")}
 			}
@@ -137,6 +144,7 @@ failure; the report says why.`,
 	o.pin.addFlags(cmd, "pin", "the PIN of the key")
 	flags := cmd.Flags()
 	flags.StringVar(&o.shard, "shard", "", "I/N: run the I-th of N parts, which take about as long; 'merge' joins their reports")
+	flags.StringVar(&o.seed, "seed", "", "what the random bytes of the run come from: with that of a report, cases send the same again (default: chance)")
 	flags.Var(oneOf{&o.door, []string{bothDoors, hidDoor, nfcDoor}}, "door", "of the simulator: "+bothDoors+", "+hidDoor+" or "+nfcDoor)
 	flags.BoolVar(&o.untouched, "no-touch", false, "nobody touches the key: cases for which it asks for a touch are left out")
 	flags.IntVar(&o.endurance, "endurance", 0, "the rounds of cases that go on for long (default: as many as they say, up to 1000)")
@@ -152,10 +160,13 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 		return err
 	}
 	chosen, destructive := chosenCases(match, ids)
-	if chosen == 0 {
-		return usageError{errors.New("no case is chosen")}
+	switch {
+	case chosen == 0:
+		return errNoCase
+	case destructive != "" && e.mayBeInUse():
+		return safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
 	}
-	if err := errors.Join(e.suiteCan(destructive), o.files.check()); err != nil {
+	if err := errors.Join(o.files.check(), o.checkTrace(e)); err != nil {
 		return err
 	}
 	key, err := e.suiteKeyOf(ctx, o)
@@ -165,14 +176,30 @@ func runConformance(ctx context.Context, e *env, o *conformanceRunOptions, ids [
 	if key.close != nil {
 		defer func() { err = errors.Join(err, key.close()) }()
 	}
-	if destructive != "" && !key.released { // a bench may refuse to
+	if key.recorded != nil {
+		asked := match
+		match = func(c *conformance.Case) bool { return asked(c) && key.recorded(c) }
+		if chosen, _ = chosenCases(match, ids); chosen == 0 {
+			return errNoCase
+		}
+	} else if destructive != "" && !key.released { // a bench may refuse to release it
 		return safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
+	}
+	if o.seed != "" {
+		key.again += " --seed " + shellWord(o.seed)
 	}
 	sink, err := newSuiteSink(e, o, key, chosen)
 	if err != nil {
 		return err
 	}
 	return sink.run(ctx, match)
+}
+
+// mayBeInUse is false for keys that have nothing to lose, and for those of which a
+// bench file says so.
+func (e *env) mayBeInUse() bool {
+	d := e.global.device
+	return d != simulatorName && !strings.HasPrefix(d, benchPrefix) && !strings.HasPrefix(d, tracePrefix)
 }
 
 // parseShard reads I/N.
@@ -186,18 +213,8 @@ func (o *conformanceRunOptions) parseShard() error {
 	return nil
 }
 
-// suiteCan looks at the flags of all commands, before a key is opened for nothing.
-func (e *env) suiteCan(destructive string) error {
-	switch {
-	case destructive != "" && e.global.device != simulatorName && !strings.HasPrefix(e.global.device, benchPrefix):
-		return safetyError{fmt.Errorf("%s %w", destructive, errDestructive)}
-	case e.global.trace != "":
-		return usageError{errors.New("--trace: --report FILE has every message of the cases")}
-	case strings.HasPrefix(e.global.device, tracePrefix):
-		return usageError{errors.New("a recording does not answer what was not asked when it was made")}
-	}
-	return nil
-}
+// errNoCase means that the filters leave nothing.
+var errNoCase = usageError{errors.New("no case is chosen")}
 
 var errDestructive = errors.New("would destroy what is on the key, or lock its PIN; only a bench file releases a key for that")
 
@@ -256,7 +273,7 @@ func newSuiteSink(e *env, o *conformanceRunOptions, key *suiteKey, chosen int) (
 	}
 	s.report.Run = record.Run{
 		Type: "run", Report: record.Version, Started: time.Now().UTC().Truncate(time.Millisecond), Key: key.key,
-		Released: key.released, Cases: chosen, Shard: o.shard, Tool: version(),
+		Released: key.released, Cases: chosen, Shard: o.shard, Tool: version(), Seed: cmp.Or(key.seed, o.seed, conformance.NewSeed()),
 	}
 	return s, nil
 }
@@ -264,12 +281,18 @@ func newSuiteSink(e *env, o *conformanceRunOptions, key *suiteKey, chosen int) (
 // run runs the cases and reports, whatever ended the run.
 func (s *suiteSink) run(ctx context.Context, match func(c *conformance.Case) bool) error {
 	s.e.jsonLines = true // programs read them while the command runs
+	tape, finish, err := s.o.record(s.e, s.key)
+	if err != nil {
+		return err
+	}
 	s.line(s.report.Run)
 	results := make(chan record.Result)
 	var gone error
 	go func() {
 		defer close(results)
-		gone = s.key.run(ctx, conformance.Selection{Match: match, Report: func(r *conformance.Result) { results <- record.From(r) }})
+		gone = s.key.run(ctx, conformance.Selection{
+			Match: match, Seed: s.report.Run.Seed, Trace: tape, Report: func(r *conformance.Result) { results <- record.From(r) },
+		})
 	}()
 	for r := range results {
 		s.take(r)
@@ -278,7 +301,7 @@ func (s *suiteSink) run(ctx context.Context, match func(c *conformance.Case) boo
 	if s.lines != nil {
 		s.err = errors.Join(s.err, s.lines.Close())
 	}
-	err := errors.Join(gone, ctx.Err(), s.err, s.o.files.write(&s.report))
+	err = errors.Join(gone, ctx.Err(), s.err, finish(), s.o.files.write(&s.report))
 	if n := s.report.Summary.Fail; err == nil && n > 0 {
 		err = verifyError{fmt.Errorf("%s not as the specification has it", count(n, "case is", "cases are"))}
 	}
@@ -287,7 +310,7 @@ func (s *suiteSink) run(ctx context.Context, match func(c *conformance.Case) boo
 
 // take is for one result.
 func (s *suiteSink) take(r record.Result) {
-	if s.key.released && s.e.global.device == simulatorName { // its time is its own
+	if s.key.ownTime {
 		if s.began.IsZero() {
 			s.began = r.Began
 		}

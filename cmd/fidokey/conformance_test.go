@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/fidokey/fidokey/conformance/record"
 )
 
@@ -80,5 +82,26 @@ func TestConformanceInterrupted(t *testing.T) {
 	}
 	if n := len(r.Results); r.Summary.Complete || n < 20 || n > 1500 {
 		t.Errorf("%d results, %v, complete: %v", n, r.Summary, r.Summary.Complete)
+	}
+}
+
+// sameExchange A B is for two reports: all that was sent and came back is the same.
+func sameExchange(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sameexchange A B")
+	}
+	var said [2]string
+	for i, path := range args {
+		r, err := record.Load(ts.MkAbs(path))
+		ts.Check(err)
+		for _, result := range r.Results {
+			said[i] += result.ID() + " " + result.Reason + "\n"
+			for _, m := range result.Messages {
+				said[i] += m.From + " " + m.Name + " " + m.Channel + " " + m.Hex + "\n"
+			}
+		}
+	}
+	if n := strings.Count(said[0], "\n"); said[0] != said[1] || n < 50 {
+		ts.Fatalf("%d lines, which are not the same:\n%s\nand\n%s", n, said[0], said[1])
 	}
 }

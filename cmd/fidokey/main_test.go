@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 	commands["exits"], commands["awaits"] = exits, awaits
 	commands["schema"], commands["events"], commands["yamlfile"] = schemas.cmd, schemas.events, schemas.yamlFile
 	commands["ledger"] = schemas.ledger
+	commands["sameexchange"] = sameExchange
 	commands["blob"], commands["serve"] = blobCmd, serveCmd
 	commands["tenant"], commands["vouch"], commands["page"] = tenantCmd, vouchCmd, pageCmd
 	t.Cleanup(func() {

@@ -94,6 +94,7 @@ type tracedExchange struct {
 	At       int64       `json:"at"`   // microseconds
 	Took     int64       `json:"took"` // microseconds
 	Kind     trace.Kind  `json:"kind"`
+	Name     string      `json:"name,omitempty"` // of a case
 	Command  string      `json:"command,omitempty"`
 	Status   string      `json:"status,omitempty"`
 	Waited   []string    `json:"waited,omitempty"` // the kinds of keepalives, in order
@@ -138,7 +139,7 @@ func readTrace(file string) (*trace.Trace, error) {
 func newTraceReport(t *trace.Trace, withBytes bool) *traceReport {
 	r := &traceReport{Start: t.Start, Tool: t.Tool, Device: t.Device, Exchanges: []tracedExchange{}, bytes: withBytes}
 	for _, e := range t.Exchanges {
-		x := tracedExchange{At: int64(e.At), Took: int64(e.Took), Kind: e.Kind, Error: e.Error, Request: e.Request, Response: e.Response}
+		x := tracedExchange{At: int64(e.At), Took: int64(e.Took), Kind: e.Kind, Name: e.Name, Error: e.Error, Request: e.Request, Response: e.Response}
 		if e.Kind == trace.KindCBOR && len(e.Request) > 0 {
 			x.Command = ctap2.Command(e.Request[0]).String()
 			if len(e.Response) > 0 {
@@ -183,7 +184,7 @@ func (x *tracedExchange) what() string {
 	if x.Command != "" {
 		return x.Command
 	}
-	return string(x.Kind)
+	return strings.TrimSpace(string(x.Kind) + " " + x.Name)
 }
 
 func (x *tracedExchange) ended() string {
@@ -221,11 +222,16 @@ func notation(kind trace.Kind, message []byte) string {
 // startTrace makes a new file for a trace. finish closes it and says whether all
 // of it was written.
 func (e *env) startTrace(d deviceInfo) (w *trace.Writer, finish func() error, err error) {
-	f, err := os.OpenFile(e.global.trace, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	return e.startTraceIn(e.global.trace, d, trace.Header{})
+}
+
+func (e *env) startTraceIn(path string, d deviceInfo, h trace.Header) (w *trace.Writer, finish func() error, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, nil, usageError{fmt.Errorf("--trace: %w", err)}
 	}
-	w = trace.NewWriter(f, trace.Header{Tool: "fidokey " + version(), Device: strings.TrimSpace(d.name() + " " + d.Path)})
+	h.Tool, h.Device = "fidokey "+version(), strings.TrimSpace(d.name()+" "+d.Path)
+	w = trace.NewWriter(f, h)
 	return w, func() error { return errors.Join(w.Err(), f.Close()) }, nil
 }
 
@@ -236,6 +242,9 @@ func (e *env) tracePlace(file string) place {
 		t, err := readTrace(file)
 		if err != nil {
 			return nil, noKeyError{err}
+		}
+		if t.Version == trace.RunVersion {
+			return nil, noKeyError{fmt.Errorf("%s is of a conformance run: 'fidokey conformance run --device trace:%s' plays it", file, file)}
 		}
 		return e.newKey(simulator.NewPlayback(t, simulator.PlaybackOptions{}), device, prompt, nil)
 	}}

@@ -134,6 +134,9 @@ func Merge(parts ...*Report) (*Report, error) {
 			merged.Run.Started = part.Run.Started
 		}
 		merged.Run.Cases += part.Run.Cases
+		if part.Run.Seed != merged.Run.Seed {
+			merged.Run.Seed = ""
+		}
 		merged.Run.Released = merged.Run.Released && part.Run.Released
 		merged.Summary.Complete = merged.Summary.Complete && part.Summary.Complete
 		merged.Summary.TookMS += part.Summary.TookMS

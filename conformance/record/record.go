@@ -47,6 +47,7 @@ type Run struct {
 	Cases    int       `json:"cases"`    // that were chosen
 	Shard    string    `json:"shard,omitempty"`
 	Tool     string    `json:"tool,omitempty"` // the version of the program
+	Seed     string    `json:"seed,omitempty"` // of the random bytes of the cases
 }
 
 // A Key is the one that was tested, as it says itself.
