@@ -1,6 +1,8 @@
 package trace
 
 import (
+	"sync"
+
 	"github.com/fidokey/fidokey/ctap2"
 )
 
@@ -47,23 +49,27 @@ type Span [2]int
 
 // Of a key in use the owner's secrets are these. The credentials that a run sees
 // are its own, and so are their secrets.
-var ownersRequests = map[ctap2.Command]*rule{
-	ctap2.CommandMakeCredential:              members(map[any]*rule{8: secret}), // pinUvAuthParam
-	ctap2.CommandGetAssertion:                members(map[any]*rule{6: secret}),
-	ctap2.CommandClientPIN:                   clientPINRequest,
-	ctap2.CommandBioEnrollment:               members(map[any]*rule{5: secret}),
-	ctap2.CommandBioEnrollmentPreview:        members(map[any]*rule{5: secret}),
-	ctap2.CommandLargeBlobs:                  members(map[any]*rule{5: secret}),
-	ctap2.CommandConfig:                      members(map[any]*rule{4: secret}),
-	ctap2.CommandCredentialManagement:        members(map[any]*rule{4: secret}),
-	ctap2.CommandCredentialManagementPreview: members(map[any]*rule{4: secret}),
-}
+var ownersRequests = sync.OnceValue(func() map[ctap2.Command]*rule {
+	return map[ctap2.Command]*rule{
+		ctap2.CommandMakeCredential:              members(map[any]*rule{8: secret}), // pinUvAuthParam
+		ctap2.CommandGetAssertion:                members(map[any]*rule{6: secret}),
+		ctap2.CommandClientPIN:                   clientPINRequest,
+		ctap2.CommandBioEnrollment:               members(map[any]*rule{5: secret}),
+		ctap2.CommandBioEnrollmentPreview:        members(map[any]*rule{5: secret}),
+		ctap2.CommandLargeBlobs:                  members(map[any]*rule{5: secret}),
+		ctap2.CommandConfig:                      members(map[any]*rule{4: secret}),
+		ctap2.CommandCredentialManagement:        members(map[any]*rule{4: secret}),
+		ctap2.CommandCredentialManagementPreview: members(map[any]*rule{4: secret}),
+	}
+})
 
-var ownersResponses = map[ctap2.Command]*rule{
-	ctap2.CommandClientPIN:                   clientPINResponse,
-	ctap2.CommandCredentialManagement:        members(map[any]*rule{11: secret}), // largeBlobKey
-	ctap2.CommandCredentialManagementPreview: members(map[any]*rule{11: secret}),
-}
+var ownersResponses = sync.OnceValue(func() map[ctap2.Command]*rule {
+	return map[ctap2.Command]*rule{
+		ctap2.CommandClientPIN:                   clientPINResponse,
+		ctap2.CommandCredentialManagement:        members(map[any]*rule{11: secret}), // largeBlobKey
+		ctap2.CommandCredentialManagementPreview: members(map[any]*rule{11: secret}),
+	}
+})
 
 // HideRequest overwrites, in a message of CTAP2, what is a secret of the key's owner
 // and returns where that is.
@@ -71,7 +77,7 @@ func HideRequest(message []byte) []Span {
 	if len(message) == 0 {
 		return nil
 	}
-	r := ownersRequests[ctap2.Command(message[0])]
+	r := ownersRequests()[ctap2.Command(message[0])]
 	if r == nil {
 		r = members(nil) // has none, or is a part of a message
 	}
@@ -80,7 +86,7 @@ func HideRequest(message []byte) []Span {
 
 // HideResponse does the same for the answer to a command.
 func HideResponse(command byte, message []byte) []Span {
-	return hide(message, ownersResponses[ctap2.Command(command)])
+	return hide(message, ownersResponses()[ctap2.Command(command)])
 }
 
 // hide leaves of a message that cannot be read the first byte.
