@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
@@ -402,7 +402,7 @@ func (k *keyForEntra) compare(ctx context.Context, g *graph.Client, users []grap
 // tenant this is its other credentials say, or the command line.
 func (r *entraKeyOnDesk) findOrphans(asked []graph.UserMethods, named bool, tenant string) {
 	var ours []string
-	if tenantID.MatchString(tenant) {
+	if uuid.Validate(tenant) == nil {
 		ours = append(ours, strings.ToLower(tenant))
 	}
 	for _, c := range r.Credentials {
@@ -418,9 +418,6 @@ func (r *entraKeyOnDesk) findOrphans(asked []graph.UserMethods, named bool, tena
 		c.Orphan = !c.registered() && !c.Personal && !c.Foreign && !unread && (!named || slices.ContainsFunc(asked, isUser))
 	}
 }
-
-// tenantID is a tenant's, where it is not named by a domain.
-var tenantID = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 func newEntraCredential(c *client.StoredCredential, registered *usage.Owned) entraCredential {
 	j := entraCredential{CredentialID: c.ID, UserName: printable(c.User.Name), UserHandle: hex.EncodeToString(c.User.ID), handle: "not one of Entra's"}

@@ -11,7 +11,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/google/uuid"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
@@ -43,13 +45,13 @@ func (l Line) fits(serial, aaguid string) bool {
 
 // Check says what is wrong with a line, whatever the others are.
 func (l *Line) Check() error {
-	if !strings.Contains(l.User, "@") && !userID.MatchString(l.User) {
+	if !strings.Contains(l.User, "@") && uuid.Validate(l.User) != nil {
 		return fmt.Errorf("%q is no user: give the principal name (UPN), as sam@example.com, or the ID", l.User)
 	}
 	if n := len([]rune(l.Name)); n > graph.MaxDisplayName {
 		return fmt.Errorf("the name has %d characters; Entra takes %d", n, graph.MaxDisplayName)
 	}
-	if rounded.MatchString(l.Serial) {
+	if rounded().MatchString(l.Serial) {
 		return fmt.Errorf("the serial number %s was rounded by a spreadsheet: format the column as text and enter it again", l.Serial)
 	}
 	if l.AAGUID != "" {
@@ -63,9 +65,8 @@ func (l *Line) Check() error {
 }
 
 var (
-	userID    = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	pinColumn = regexp.MustCompile(`(^|[^a-z])pins?($|[^a-z])`)
-	rounded   = regexp.MustCompile(`^\d[.,]?\d*[eE]\+\d+$`)
+	pinColumn = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|[^a-z])pins?($|[^a-z])`) })
+	rounded   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d[.,]?\d*[eE]\+\d+$`) })
 )
 
 // ReadList reads a list in CSV, as spreadsheets save it: separated by commas, semicolons
@@ -145,7 +146,7 @@ func readHeader(header []string) (columns []func(*Line) *string, err error) {
 			"serial": func(l *Line) *string { return &l.Serial }, "aaguid": func(l *Line) *string { return &l.AAGUID },
 		}[name]
 		switch {
-		case pinColumn.MatchString(name):
+		case pinColumn().MatchString(name):
 			return nil, fmt.Errorf("the list has a column %q: PINs do not belong into a file that anybody can read. Take it out, and have PINs made (--pin-random) or give one for all keys (--pin-file)", name)
 		case name == "": // spreadsheets leave such columns behind; nothing may be in them
 		case field == nil:

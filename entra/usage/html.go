@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -24,12 +25,14 @@ type Page struct {
 //go:embed report.html
 var pageText string
 
-var page = template.Must(template.New("report").Funcs(template.FuncMap{
-	"percent": Percent,
-	"per":     func(part, whole int) template.CSS { return template.CSS(fmt.Sprintf("%.2f%%", share(part, whole))) },
-	"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-	"minute":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-}).Parse(pageText))
+var page = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("report").Funcs(template.FuncMap{
+		"percent": Percent,
+		"per":     func(part, whole int) template.CSS { return template.CSS(fmt.Sprintf("%.2f%%", share(part, whole))) },
+		"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+		"minute":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
+	}).Parse(pageText))
+})
 
 // Percent is a share for people. It says neither 0 nor 100 where that is not so.
 func Percent(part, whole int) string {
@@ -45,7 +48,7 @@ func Percent(part, whole int) string {
 
 // WriteHTML writes the page, which needs nothing but itself: no script, no network.
 func (p *Page) WriteHTML(w io.Writer) error {
-	return page.Execute(w, struct {
+	return page().Execute(w, struct {
 		*Page
 		Chart chart
 		Most  most

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fidokey/fidokey/entra/graph"
@@ -160,14 +161,16 @@ func passkeyStep(steps []graph.AuthenticationDetail) (last graph.AuthenticationD
 }
 
 var (
-	guid = regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
-	word = regexp.MustCompile(`[A-Za-z0-9+/_=-]{20,}`)
+	guid = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+	})
+	word = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[A-Za-z0-9+/_=-]{20,}`) })
 )
 
 // aaguid finds out which model was used. The detail was seen to be the passkey's name, a
 // dash and the AAGUID; it may be the name or the ID of a passkey alone.
 func (l *Log) aaguid(user string, step graph.AuthenticationDetail) string {
-	if found := guid.FindString(step.Detail); found != "" {
+	if found := guid().FindString(step.Detail); found != "" {
 		return strings.ToLower(found)
 	}
 	var named []string
@@ -193,7 +196,7 @@ func hasID(text string, m *graph.Method) bool {
 	if err != nil {
 		return false
 	}
-	return slices.ContainsFunc(word.FindAllString(text, -1), func(w string) bool {
+	return slices.ContainsFunc(word().FindAllString(text, -1), func(w string) bool {
 		if w == m.ID {
 			return true
 		}

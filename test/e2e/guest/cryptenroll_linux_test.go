@@ -86,13 +86,13 @@ func (v *volume) opens(pin string) { v.Helper(); v.test(pin).succeed() }
 
 func (v *volume) refuses(pin string) {
 	v.Helper()
-	tty := v.test(pin)
+	tty, end := v.test(pin), (*terminal).wait
 	if pin != "" {
 		tty.expect("PIN of security token incorrect")
 		tty.expect("PIN:")
-		tty.press("\x03")
+		end = (*terminal).interrupt
 	}
-	if tty.wait() == 0 {
+	if end(tty) == 0 {
 		v.Errorf("opened:\n%s", &tty.seen)
 	}
 }

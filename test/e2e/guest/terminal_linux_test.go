@@ -119,7 +119,22 @@ func (tty *terminal) press(keys string) {
 // wait returns the exit status of the program once it has ended.
 func (tty *terminal) wait() int {
 	tty.Helper()
+	return tty.waitPressing("")
+}
+
+// interrupt presses Ctrl-C until the program has ended, and returns its exit status.
+// systemd's prompt is shown a moment before it listens.
+func (tty *terminal) interrupt() int {
+	tty.Helper()
+	tty.press("\x03")
+	return tty.waitPressing("\x03")
+}
+
+func (tty *terminal) waitPressing(keys string) int {
+	tty.Helper()
 	end := time.After(patience)
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
 	for {
 		select {
 		case b, ok := <-tty.output:
@@ -128,6 +143,8 @@ func (tty *terminal) wait() int {
 				return tty.cmd.ProcessState.ExitCode()
 			}
 			tty.seen.Write(b)
+		case <-again.C:
+			tty.master.WriteString(keys) // the program may be gone
 		case <-end:
 			tty.Fatalf("%s has not ended after %v:\n%s", tty.cmd, patience, &tty.seen)
 		}
