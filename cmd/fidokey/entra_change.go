@@ -17,6 +17,11 @@ import (
 	"github.com/fidokey/fidokey/entra/graph"
 )
 
+// affectedHelp says what --affected does.
+const affectedHelp = `--affected names the passkeys that would be shut out, with their users; this takes
+UserAuthMethod-Passkey.Read.All and AuditLog.Read.All as well, or User.Read.All where the
+tenant has no licence for the registration report.`
+
 // addAffectedFlag gives a command that changes a policy --affected.
 func addAffectedFlag(cmd *cobra.Command, affected *bool) {
 	cmd.Flags().BoolVar(affected, "affected", false, "look through all passkeys of the tenant for those that would be shut out")

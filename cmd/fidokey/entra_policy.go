@@ -28,9 +28,7 @@ afterwards. Until everything goes by it takes about ten minutes.
 
 It takes the permission Policy.ReadWrite.AuthenticationMethod, and a person who signs in
 needs the role Authentication Policy Administrator.
---affected names the passkeys that would be shut out, with their users; this takes
-UserAuthMethod-Passkey.Read.All and AuditLog.Read.All as well, or User.Read.All where the
-tenant has no licence for the registration report.
+` + affectedHelp + `
 
 Exit code 7 means that the policy cannot be so, or that Graph does not show the change
 afterwards, 8 that nobody agreed or that somebody else has changed it meanwhile.

@@ -27,9 +27,7 @@ Microsoft's own strengths cannot be changed.
 It takes the permissions Policy.Read.All and Policy.ReadWrite.ConditionalAccess or
 Policy.ReadWrite.AuthenticationMethod, and a person who signs in needs the role
 Conditional Access Administrator.
---affected names the passkeys that would be shut out, with their users; this takes
-UserAuthMethod-Passkey.Read.All and AuditLog.Read.All as well, or User.Read.All where the
-tenant has no licence for the registration report.
+` + affectedHelp + `
 
 Exit code 7 means that the strength cannot be so, or that Graph does not show the change
 afterwards, 8 that nobody agreed or that somebody else has changed it meanwhile.
