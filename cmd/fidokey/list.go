@@ -16,6 +16,7 @@ import (
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/metadata"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
 	"github.com/fidokey/fidokey/transport/nfc"
 )
@@ -56,6 +57,8 @@ type listedKey struct {
 	AAGUID *ctap2.AAGUID `json:"aaguid,omitempty"`
 	Name   string        `json:"name,omitempty"`
 	Error  string        `json:"error,omitempty"` // why the key did not say what it is
+
+	gone bool // from the reader that it was seen in
 }
 
 func (r listReport) print(w *printer) {
@@ -129,7 +132,8 @@ func (e *env) watchList(ctx context.Context) error {
 	}
 }
 
-// identifyAll asks all keys at the same time.
+// identifyAll asks all keys at the same time. Those that were taken away meanwhile are
+// not there.
 func (e *env) identifyAll(ctx context.Context, places []place) []listedKey {
 	keys := make([]listedKey, len(places))
 	var all sync.WaitGroup
@@ -137,6 +141,10 @@ func (e *env) identifyAll(ctx context.Context, places []place) []listedKey {
 		all.Go(func() { keys[i] = e.identify(ctx, i+1, p) })
 	}
 	all.Wait()
+	keys = slices.DeleteFunc(keys, func(k listedKey) bool { return k.gone })
+	for i := range keys {
+		keys[i].Index = i + 1
+	}
 	return keys
 }
 
@@ -156,24 +164,29 @@ const keptError = "kept from this program by Windows"
 // identify asks a key what it is.
 func (e *env) identify(ctx context.Context, index int, p place) listedKey {
 	listed := listedKey{Index: index, Device: p.device}
-	key, err := p.open(ctx, client.Prompt{})
+	key, err := p.open(context.WithValue(ctx, asksNobody{}, true), client.Prompt{})
 	switch {
 	case e.keysKept && errors.Is(err, fs.ErrPermission):
 		listed.Error = keptError
 		return listed
 	case err != nil:
-		listed.Error = err.Error()
+		listed.Error, listed.gone = err.Error(), e.tookAway(p, err)
 		return listed
 	}
 	defer key.Close()
 	listed.Device = key.device
 	info, err := key.Info(ctx)
 	if err != nil {
-		listed.Error = err.Error()
+		listed.Error, listed.gone = err.Error(), e.tookAway(p, err)
 		return listed
 	}
 	listed.AAGUID, listed.Name = &info.AAGUID, modelName(info.AAGUID)
 	return listed
+}
+
+// tookAway reports whether a key that was seen in a reader is not in it any more.
+func (e *env) tookAway(p place, err error) bool {
+	return e.global.device == "" && p.onReader() && (errors.Is(err, nfc.ErrNoCard) || errors.Is(err, transport.ErrClosed))
 }
 
 // modelName returns the name of a model, or "unknown model".

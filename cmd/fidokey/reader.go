@@ -147,6 +147,9 @@ func (e *env) openInReader(ctx context.Context, reader string, slot *nfc.Slot, e
 		}
 		return dev, nil
 	}
+	if ctx.Value(asksNobody{}) != nil {
+		return nil, err
+	}
 	if prompt.PIN != nil && !e.pinGiven {
 		if err := early.ask(ctx, prompt); err != nil {
 			return nil, err
@@ -155,6 +158,9 @@ func (e *env) openInReader(ctx context.Context, reader string, slot *nfc.Slot, e
 	e.waitUntil(e.deadline(), "Hold your security key to the reader, and leave it there...", eventReinsert, map[string]any{"stage": "insert"})
 	return timedSlot{slot, e, errNotTapped}.Inserted(ctx)
 }
+
+// asksNobody is in the context of whoever only looks what is there.
+type asksNobody struct{}
 
 // askTap says what is to be done with a key in a reader.
 func (e *env) askTap(r client.Replug) {
