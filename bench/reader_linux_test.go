@@ -1,3 +1,5 @@
+//go:build cgo && pcsc
+
 package bench
 
 import (
@@ -16,9 +18,6 @@ import (
 // TestReader has a simulated card on a virtual reader of PC/SC: the key is found there,
 // loses its power, and runs a case over it.
 func TestReader(t *testing.T) {
-	if !nfc.Supported() {
-		t.Skip("this build does not reach smart-card readers")
-	}
 	if why := pcsctest.Missing(); why != "" {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(why)

@@ -112,9 +112,9 @@ func runEntraCheck(ctx context.Context, e *env, o *entraCheckOptions) error {
 	}
 	defer closeMetadata()
 	if o.models == nil {
-		once := new(pinOnce)
-		defer once.forget()
-		return e.onKey(ctx, once.prompt(e, &o.pin), func(ctx context.Context, key *openedKey) (report, error) { return e.entraCheck(ctx, key, o) })
+		var held heldPIN
+		defer held.forget()
+		return e.onKey(ctx, held.hold(e.prompt(&o.pin, nil)), func(ctx context.Context, key *openedKey) (report, error) { return e.entraCheck(ctx, key, o) })
 	}
 	r := o.newReport()
 	for _, a := range o.models {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/entra"
 	"github.com/fidokey/fidokey/webauthn"
@@ -109,30 +108,4 @@ func (e *env) noteTestRPID(rpID string) {
 		return
 	}
 	e.note("Note: %s is the RP ID of real Microsoft Entra passkeys. A passkey for %s is another one: neither is found under the other's name.", entraRPID, onlineRPID)
-}
-
-// pinOnce keeps a PIN that was given for the next time that a flow asks for it, so
-// that nobody is asked twice in one command.
-type pinOnce struct{ pin []byte }
-
-func (p *pinOnce) prompt(e *env, source *pinSource) client.Prompt {
-	prompt := e.prompt(source, nil)
-	ask := prompt.PIN
-	prompt.PIN = func(ctx context.Context, r client.PINRequest) ([]byte, error) {
-		if p.pin != nil {
-			again := p.pin
-			p.pin = nil
-			return again, nil
-		}
-		entered, err := ask(ctx, r)
-		p.pin = append([]byte(nil), entered...)
-		return entered, err
-	}
-	return prompt
-}
-
-// forget drops the PIN.
-func (p *pinOnce) forget() {
-	clear(p.pin)
-	p.pin = nil
 }
