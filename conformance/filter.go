@@ -98,11 +98,11 @@ func (f Filter) shard(match func(c *Case) bool) (func(c *Case) bool, error) {
 	}
 	var mine []string
 	whole := 0
-	for _, c := range order(match) {
+	for _, c := range order(match, (*Case).variant) {
 		whole += c.weight()
 	}
 	sum := 0
-	for _, c := range order(match) {
+	for _, c := range order(match, (*Case).variant) {
 		if part := sum * f.Shards / whole; part == f.Shard-1 {
 			mine = append(mine, c.ID)
 		}
@@ -131,8 +131,8 @@ func (c *Case) weight() int {
 }
 
 // order has the cases that match in the order in which they run: stage after
-// stage, and then the variants.
-func order(match func(c *Case) bool) (cases []*Case) {
+// stage, and then those of each variant, as variant says.
+func order(match func(c *Case) bool, variant func(c *Case) string) (cases []*Case) {
 	take := func(belongs func(c *Case) bool) {
 		for i := range allCases() {
 			if c := &allCases()[i]; belongs(c) && (match == nil || match(c)) {
@@ -141,10 +141,10 @@ func order(match func(c *Case) bool) (cases []*Case) {
 		}
 	}
 	for stage := stageFramed; stage <= stageReset; stage++ {
-		take(func(c *Case) bool { return c.stage() == stage })
+		take(func(c *Case) bool { return variant(c) == "" && c.stage() == stage })
 	}
 	for _, word := range variants {
-		take(func(c *Case) bool { return c.variant() == word })
+		take(func(c *Case) bool { return variant(c) == word })
 	}
 	return cases
 }

@@ -27,36 +27,31 @@ func TestMutant(t *testing.T) {
 		func() { os.Unsetenv("FIDOKEY_MUTATION") }, func(r *conformance.Result) { fmt.Printf("mutant: %s %s\n", r.ID(), r.Outcome) })
 }
 
-// playCases runs cases, all if there are none, on the keys that they are for.
-// begin and end are called around the part of each that is the case's own.
+// playCases runs cases, all if there are none. begin and end are called around the
+// part of each that is the case's own.
 func playCases(t *testing.T, ids []string, teller *liar, begin, end func(), report func(*conformance.Result)) {
-	full, odd := *simulator.Full23(), oddProfile()
-	full.GetInfo.Algorithms = slices.DeleteFunc(slices.Clone(full.GetInfo.Algorithms), func(c ctap2.CredentialParameters) bool {
+	profile := *simulator.Full23()
+	profile.GetInfo.Algorithms = slices.DeleteFunc(slices.Clone(profile.GetInfo.Algorithms), func(c ctap2.CredentialParameters) bool {
 		return c.Algorithm == cose.RS256 // to make RSA keys would take half of the time
 	})
-	odd.Attestation = simulator.AttestationSelf
-	for _, profile := range []*simulator.Profile{&full, odd} {
-		inBubble(t, func(t *testing.T) {
-			bench, _ := newSimulated(t, profile)
-			if teller != nil {
-				teller.tell(bench)
-			}
-			bench.Endurance = 5
-			if os.Getenv("FIDOKEY_DOOR") == "nfc" {
-				bench.Port = nil
-			}
-			conformance.Run(t.Context(), bench, conformance.Selection{
-				Match: func(c *conformance.Case) bool {
-					return (len(ids) == 0 || slices.Contains(ids, c.ID)) && slices.Contains(notOfTheFull, c.ID) == (profile == odd)
-				},
-				Begin: func(*conformance.Case) { begin() },
-				Report: func(r *conformance.Result) {
-					end()
-					if r.Part == "" {
-						report(r)
-					}
-				},
-			})
+	inBubble(t, func(t *testing.T) {
+		bench, _ := newSimulated(t, &profile)
+		if teller != nil {
+			teller.tell(bench)
+		}
+		bench.Endurance = 5
+		if os.Getenv("FIDOKEY_DOOR") == "nfc" {
+			bench.Port = nil
+		}
+		conformance.Run(t.Context(), bench, conformance.Selection{
+			Match: func(c *conformance.Case) bool { return len(ids) == 0 || slices.Contains(ids, c.ID) },
+			Begin: func(*conformance.Case) { begin() },
+			Report: func(r *conformance.Result) {
+				end()
+				if r.Part == "" {
+					report(r)
+				}
+			},
 		})
-	}
+	})
 }

@@ -55,7 +55,8 @@ func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
 	if sel.Seed == "" {
 		sel.Seed = NewSeed()
 	}
-	cases := order(sel.Match)
+	plays := bench.plays()
+	cases := order(sel.Match, plays)
 	if sel.Trace != nil {
 		taped, end := recorded(bench, &sel, cases)
 		bench = taped
@@ -67,7 +68,7 @@ func Run(ctx context.Context, bench *Bench, sel Selection) []Result {
 		if ctx.Err() != nil || sel.begin != nil && !sel.begin(c) {
 			break
 		}
-		r.runCase(ctx, c, r.play(c))
+		r.runCase(ctx, c, r.play(plays(c)))
 	}
 	return r.results
 }
@@ -76,10 +77,9 @@ func newRunner(bench *Bench, sel Selection) *runner {
 	return &runner{bench: bench, sel: sel}
 }
 
-// play has the key play the variant that a case asks for, if the bench can do that,
-// and returns what it plays.
-func (r *runner) play(c *Case) (variant string) {
-	word := c.variant()
+// play has the key play a variant, if the bench can do that, and returns what it
+// plays.
+func (r *runner) play(word string) (variant string) {
 	if word == r.asked {
 		return r.playing
 	}

@@ -20,7 +20,6 @@ const (
 	stageFinger                    // PIN set, finger enrolled by the cases that need one
 	stageLockOut                   // PIN set, and locked by the cases
 	stageReset                     // each case starts from a reset key
-	stageNone                      // variants, which have stages of their own
 )
 
 // rplistRPID is on the list for minPinLength in stageRPList.
@@ -28,7 +27,30 @@ const rplistRPID = "rplist.conformance.test"
 
 // variants are the words for keys that are built differently.
 var variants = []string{"no-u2f", "no-wink", "no-nfc-reset", "no-rk", "no-uv", "no-uvnotrqd", "nomcga", "no-credmgmt",
-	"no-largeblobs", "no-config", "no-ep-support", "no-minpin", "largeblob", "preview"}
+	"no-largeblobs", "no-config", "no-ep-support", "no-minpin", "largeblob", "preview", "certified"}
+
+// lacking are the cases about what the full profile does not have, though no word of
+// theirs says so, and the variant that has it.
+var lacking = map[string]string{
+	"INF-021": "largeblob",
+	"INF-026": "nomcga",
+	"INF-037": "certified",
+	"MCR-011": "certified",
+	"PIN-025": "certified",
+}
+
+// plays tells the variant that a case runs on, or an empty string.
+func (b *Bench) plays() func(c *Case) string {
+	if b.Become == nil {
+		return (*Case).variant
+	}
+	return func(c *Case) string {
+		if word := lacking[c.ID]; word != "" {
+			return word
+		}
+		return c.variant()
+	}
+}
 
 // variant is the word of a variant that the case asks for, or empty.
 func (c *Case) variant() string {
@@ -40,15 +62,8 @@ func (c *Case) variant() string {
 	return ""
 }
 
-// stage is where the case runs.
+// stage is what the key is set up for.
 func (c *Case) stage() stage {
-	if c.variant() != "" {
-		return stageNone
-	}
-	return c.ownStage()
-}
-
-func (c *Case) ownStage() stage {
 	number := c.ID[strings.IndexByte(c.ID, '-')+1:]
 	switch group := c.Group(); {
 	case c.needs("R") || group == "RST":
@@ -78,7 +93,7 @@ func (c *Case) ownStage() stage {
 // prepare brings the key into the state that a case starts from.
 func (r *runner) prepare(p *probe, variant string) {
 	p.need(r.bench.Release || !p.Destructive(), "destructive, and the key is not released")
-	want := p.ownStage()
+	want := p.Case.stage()
 	if r.wire != nil && r.wire.dead != nil {
 		r.disconnect()
 	}

@@ -13,10 +13,11 @@ import (
 func TestDevice(t *testing.T, bench *Bench) {
 	r := newRunner(bench, Selection{Seed: NewSeed()})
 	defer r.close()
-	for _, c := range order(nil) {
+	plays := bench.plays()
+	for _, c := range order(nil, plays) {
 		t.Run(c.ID, func(t *testing.T) {
 			r.results = nil
-			r.runCase(t.Context(), c, r.play(c))
+			r.runCase(t.Context(), c, r.play(plays(c)))
 			for i := range r.results {
 				r.results[i].tell(t)
 			}

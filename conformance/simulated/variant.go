@@ -59,6 +59,9 @@ func VariantOf(own *simulator.Profile, word string) *simulator.Profile {
 		info.Options["userVerificationMgmtPreview"], info.Options["credentialMgmtPreview"] = false, true
 	case "no-minpin":
 		info.Extensions = without(info.Extensions, "minPinLength", "pinComplexityPolicy")
+	case "certified":
+		p.Attestation = simulator.AttestationSelf
+		info.Certifications, info.MaxPINLength = map[string]uint{"FIDO": 1}, new(uint(20))
 	default:
 		return nil
 	}
