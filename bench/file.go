@@ -152,9 +152,6 @@ func (k *Key) check(wrong complaint) {
 	if k.PIN != nil && (k.PIN.File == "") == (k.PIN.Env == "") {
 		wrong("pin", "pin has either a file or an env, never the PIN itself")
 	}
-	if n := len(k.Match.properties()); k.Release && n < 2 {
-		wrong("release", "only %d property is in match; a key that may be wiped is told by two at least, of which vendor and product together are one", n)
-	}
 	inProcess := k.Match.Device == inProcess
 	if k.Profile != "" && !inProcess {
 		wrong("profile", "profile is for match.device: simulator")

@@ -89,7 +89,6 @@ var badFiles = map[string]struct{ text, want string }{
 	"firmware":          {"keys: {a: {match: {firmware: '5.7'}}}", "bench.yaml:1:30: cannot read"},
 	"device":            {"keys: {a: {match: {device: '/dev/hidraw0'}}}", "neither simulator nor reader, unix:PATH"},
 	"device and serial": {"keys: {a: {match: {device: 'tcp:h:1', serial: x}}}", "a software key at tcp:h:1 has no vendor"},
-	"one property":      {"keys:\n  a:\n    match: {vendor: '1050', product: '0407'}\n    release: true", "bench.yaml:4:14: key a: only 1 property is in match"},
 	"PIN":               {"keys: {a: {match: {serial: x}, pin: '1234'}}", "bench.yaml:1:37: cannot read !!str `1234` here"},
 	"PIN in it":         {"keys: {a: {match: {serial: x}, pin: {value: '1234'}}}", "field value not found"},
 	"two PINs":          {"keys: {a: {match: {serial: x}, pin: {file: a, env: B}}}", "either a file or an env"},

@@ -123,7 +123,7 @@ func (p *Place) decide(v *Verdict, noted *state) {
 	case !p.Release:
 		v.Reason = "the bench file does not release it"
 	case len(v.Found.Matched) < 2:
-		v.Reason = "it is told by one property only"
+		v.Reason = "one property only is in its match; a key that may be wiped is told by two at least, of which vendor and product together are one"
 	case noted.Run != nil:
 		v.Released, v.Reason = true, fmt.Sprintf("what is on it is of a run of %s that was interrupted", noted.Run.Owner)
 	case v.PIN == PINUnknown:
