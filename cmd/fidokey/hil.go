@@ -64,7 +64,7 @@ func (o *hilOptions) open(e *env) (*bench.Bench, error) {
 	case errors.As(err, &wrong):
 		return nil, usageError{err}
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, usageError{fmt.Errorf("%w; --bench names the bench file", err)}
+		return nil, usageError{fmt.Errorf("%w; $FIDOKEY_BENCH names the bench file, or --bench of hil", err)}
 	case err != nil:
 		return nil, err
 	}
