@@ -31,7 +31,8 @@ docs/ci.md shows what it may have, docs/schema/expectations.json is its schema.
 Nothing stays on the key: discoverable credentials are deleted again, with the PIN.
 --device bench:NAME takes a key of a bench, which touches it.
 
-Exit code 7 means that an expectation is not met. Each is a test in --junit FILE.`,
+Exit code 7 means that an expectation is not met. Each is a test in --junit FILE, and a
+run that ended early, for the key was gone or refused the PIN, is an error in it.`,
 		Example: `  fidokey ci --device bench:blue --junit fidokey.xml
   fidokey ci expectations.yaml --device simulator --json`,
 		Args: cobra.MaximumNArgs(1),
@@ -50,15 +51,13 @@ Exit code 7 means that an expectation is not met. Each is a test in --junit FILE
 			}
 			return e.onKey(cmd.Context(), e.prompt(&source, nil), func(ctx context.Context, key *openedKey) (report, error) {
 				r := &ciReport{Checks: []ciCheck{}}
-				if err := r.run(ctx, key, want, known); err != nil {
-					return nil, err
-				}
+				ended := r.run(ctx, key, want, known)
 				if junit != "" {
-					if err := r.writeJUnit(junit, key.device.name()); err != nil {
-						return nil, err
+					if err := r.writeJUnit(junit, key.device.name(), ended); err != nil {
+						return nil, errors.Join(ended, err)
 					}
 				}
-				return r, r.failed()
+				return r, cmp.Or(ended, r.failed())
 			})
 		},
 	}

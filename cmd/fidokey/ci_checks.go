@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/cose"
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/metadata"
@@ -198,6 +199,12 @@ func (r *ciReport) latency(what string, limit, took time.Duration) {
 
 // relyingParty registers and signs in at one, and leaves nothing on the key.
 func (r *ciReport) relyingParty(ctx context.Context, key *openedKey, info *ctap2.GetInfoResponse, want *wantRegistration, limits *wantLatency, known entries) (err error) {
+	if want.Discoverable {
+		if _, err := key.CredentialMetadata(ctx); err != nil {
+			r.add("register "+want.RP, false, "a credential", "not tried, for it could not be deleted again: "+err.Error())
+			return gone(ctx, err)
+		}
+	}
 	page := webauthn.Client{Origin: "https://" + want.RP}
 	options := want.creation()
 	began := time.Now()
@@ -254,6 +261,9 @@ func (r *ciReport) judged(check string, checks []webauthn.Check, took time.Durat
 func gone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, client.ErrNoPIN) {
+		return nil
 	}
 	if code, _ := classify(err); code == exitNoKey || code == exitSafety || code == exitPIN {
 		return err
