@@ -158,6 +158,8 @@ func (p *Place) introduce(d Driver, touch, field bool) {
 		if p.soft != nil {
 			s.key, s.plan = p.soft.key, p.soft.plan
 		}
+	case *gpio:
+		s.rest = !touch
 	case *person:
 		s.name, s.touch, s.field = p.Name, touch, field
 		s.say = func(format string, args ...any) {

@@ -273,6 +273,18 @@ func TestGPIO(t *testing.T) {
 		t.Errorf("%v, opened %d times, %q", err, opened, line.states)
 	}
 	failing(t, driverOf(t, "touch", "gpio, chip: /dev/null, line: 4"), "")
+
+	// A key has power before it is asked whether its line responds, and after.
+	b := newBench(t, Options{}, "  blue:\n    match: {serial: x}\n    power: {driver: gpio, chip: c, line: 4}\n")
+	line = &noted{}
+	power := place(t, b, "blue").Power.Switch.(*gpio)
+	power.open = func(g *gpio) (gpioLine, error) { return line, line.set(g.rest) }
+	if _, err := power.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := power.Close(); err != nil || !slices.Equal(line.states, []string{"on", "on", "closed"}) {
+		t.Errorf("%v, %q", err, line.states)
+	}
 }
 
 // TestSimulatorSwitch steers a simulator by HTTP.

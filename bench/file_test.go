@@ -74,7 +74,7 @@ var goodFiles = map[string]string{
 
 // badFiles are wrong, with where and why.
 var badFiles = map[string]struct{ text, want string }{
-	"empty":             {"", "no documents"},
+	"empty":             {"", "bench.yaml: the file is empty"},
 	"no keys":           {"keys: {}", "1:1: there are no keys"},
 	"not YAML":          {"keys: [", "bench.yaml:2:1: did not find"},
 	"unknown member":    {"keys:\n  a:\n    match: {serial: x}\n    colour: blue\n", "bench.yaml:4:5: field colour not found"},

@@ -73,6 +73,26 @@ func (p *Place) Find(ctx context.Context) (*Found, error) {
 	return nil, fmt.Errorf("key %s: %w: nothing that is plugged in has its %s", p.Name, ErrNotThere, strings.Join(p.Match.properties(), ", "))
 }
 
+// AlsoKnownAs is another key of the file that fits what was found, too, as far as can be
+// told without a question; nil is none. Two jobs that lock one each have the same key.
+func (p *Place) AlsoKnownAs(f *Found) *Place {
+	for _, other := range p.bench.Places() {
+		m := &other.Match
+		same := m.Device == "" && p.Match.Device == "" && m.fitsUSB(f.HID, p.bench.usbPort)
+		switch p.Match.Device {
+		case "", inProcess:
+		case onReader:
+			same = m.Device == onReader && other.Reader.Name == p.Reader.Name
+		default:
+			same = m.Device == p.Match.Device
+		}
+		if other != p && same && (!m.asks() || f.Info != nil && m.differs(f.Info) == "") {
+			return other
+		}
+	}
+	return nil
+}
+
 // candidates are the keys that may be ours, without a question to them.
 func (p *Place) candidates(ctx context.Context) ([]*Found, error) {
 	if p.Match.Device != "" {
@@ -123,6 +143,16 @@ func (p *Place) ask(ctx context.Context, f *Found) (err error) {
 		p.sawInfo(f.Info)
 		return err
 	})
+}
+
+// Ask finds the key and has it say what it is, without its PIN: whether a reset takes a
+// long touch is known then.
+func (p *Place) Ask(ctx context.Context) (*Found, error) {
+	found, err := p.Find(ctx)
+	if err == nil && found.Info == nil {
+		err = p.ask(ctx, found)
+	}
+	return found, err
 }
 
 // sawInfo notes what is needed later, when the key must not be asked.

@@ -15,6 +15,9 @@ type gpio struct {
 	ActiveLow bool   `yaml:"activeLow"`
 	Drive     string `yaml:"drive"` // push-pull, open-drain or open-source
 
+	// rest is how the line is before it is switched and after: on where it is the
+	// key's power, which nobody wants to lose for a question.
+	rest bool
 	open func(g *gpio) (gpioLine, error)
 	mu   sync.Mutex
 	line gpioLine
@@ -38,7 +41,7 @@ func (g *gpio) check() error {
 
 func (g *gpio) files() []*string { return []*string{&g.Chip} }
 
-// hold asks for the line, which is off at first.
+// hold asks for the line, which is at rest at first.
 func (g *gpio) hold() (err error) {
 	if g.line == nil {
 		g.line, err = g.open(g)
@@ -69,5 +72,5 @@ func (g *gpio) Close() error {
 	}
 	line := g.line
 	g.line = nil
-	return errors.Join(line.set(false), line.Close())
+	return errors.Join(line.set(g.rest), line.Close())
 }

@@ -19,7 +19,7 @@ const (
 // cdevLine is a line of a GPIO character device, version 2 of that interface.
 type cdevLine struct{ file *os.File }
 
-// openLine asks the kernel for an output. Its value is 0, which is off.
+// openLine asks the kernel for an output. It is at rest.
 func openLine(g *gpio) (gpioLine, error) {
 	chip, err := os.OpenFile(g.Chip, os.O_RDWR, 0)
 	if err != nil {
@@ -38,6 +38,11 @@ func openLine(g *gpio) (gpioLine, error) {
 		request.Config.Flags |= lineOpenDrain
 	case "open-source":
 		request.Config.Flags |= lineOpenSource
+	}
+	if g.rest {
+		values := &request.Config.Attrs[0]
+		values.Attr.Id, values.Attr.Flags, values.Mask = unix.GPIO_V2_LINE_ATTR_ID_OUTPUT_VALUES, 1, 1 // Flags is a union
+		request.Config.Num_attrs = 1
 	}
 	if err := ioctl(chip, unix.GPIO_V2_GET_LINE_IOCTL, unsafe.Pointer(&request)); err != nil {
 		if err == unix.EBUSY {

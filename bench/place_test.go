@@ -191,6 +191,17 @@ func TestFindUSB(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, found, err)
 		}
 	}
+	serial, err := place(t, b, "serial").Find(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other := place(t, b, "serial").AlsoKnownAs(serial); other == nil || other.Name != "twins" {
+		t.Errorf("serial is also %v", other)
+	}
+	name, err := place(t, b, "name").Find(t.Context())
+	if err != nil || place(t, b, "name").AlsoKnownAs(name) != nil {
+		t.Errorf("name is told from all others: %v", err)
+	}
 	for name, want := range map[string]error{"twins": ErrAmbiguous, "gone": ErrNotThere} {
 		if _, err := place(t, b, name).Find(t.Context()); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)

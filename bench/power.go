@@ -89,11 +89,16 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // PowerCycle unplugs the key and plugs it in again, and takes it out of its reader's
-// field and puts it back.
+// field and puts it back. Once begun it is finished, whatever ctx does: nobody would
+// look for a key without power.
 func (p *Place) PowerCycle(ctx context.Context) (c Cycle, err error) {
 	if !p.CanCycle() {
 		return c, p.noDriver("power")
 	}
+	if ctx.Err() != nil {
+		return c, context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx)
 	p.setSwitching(true)
 	defer p.setSwitching(false)
 	if p.hasField() {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,7 @@ type Server struct {
 	// Certified is the key that the certification tool tests; nil: it is not let in.
 	Certified *Place
 	// Results is given what the certification tool reports.
-	Results func(report []byte)
+	Results func(report []byte) error
 	// Did is told of what was done; nil is nobody.
 	Did func(key, what string, err error)
 
@@ -125,6 +126,9 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request, p *Place, do action)
 	turn := s.turns[p]
 	turn.Lock()
 	defer turn.Unlock()
+	if r.Context().Err() != nil {
+		return // the client left while another had the key
+	}
 	what, result, err := do(r, p)
 	if s.Did != nil && what != "" {
 		s.Did(p.Name, what, err)
@@ -272,8 +276,12 @@ func (s *Server) certification(mux *http.ServeMux) {
 	})
 	on("results", func(r *http.Request, p *Place) (string, any, error) {
 		report, err := io.ReadAll(r.Body)
-		if err == nil && s.Results != nil {
-			s.Results(report)
+		switch {
+		case err != nil:
+		case len(bytes.TrimSpace(report)) == 0:
+			err = badRequest{errors.New("no results in the body")}
+		case s.Results != nil:
+			err = s.Results(report)
 		}
 		return "", done, err
 	})

@@ -1,7 +1,9 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,9 +19,10 @@ func TestServe(t *testing.T) {
 	blue, green := newSoft(t, "ctap-2.3"), newSoft(t, "ctap-2.1")
 	b := newBench(t, Options{}, blue.entry("blue", released), green.entry("green", ""))
 	var results, did []string
+	var lost error
 	s := &Server{
 		Places: b.Places(), Token: "open sesame", Bench: true, Certified: place(t, b, "blue"),
-		Results: func(report []byte) { results = append(results, string(report)) },
+		Results: func(report []byte) error { results = append(results, string(report)); return lost },
 		Did: func(key, what string, err error) {
 			if err != nil {
 				what += " failed"
@@ -94,6 +97,12 @@ func TestServe(t *testing.T) {
 		t.Errorf("%q", results)
 	}
 
+	ask("POST", "/conformance/results", " \n", "", http.StatusBadRequest)
+	lost = errors.New("the disk is full")
+	ask("POST", "/conformance/results", `{"passed": 4}`, "", http.StatusInternalServerError)
+	ask("POST", "/conformance/other", "", "", http.StatusNotFound)
+	ask("GET", "/conformance/powercycle", "", "", http.StatusNotFound)
+
 	// Ours.
 	for _, token := range []string{"", "wrong"} {
 		ask("GET", "/v1/keys", "", token, http.StatusUnauthorized)
@@ -132,6 +141,52 @@ func TestServe(t *testing.T) {
 	if handler.ServeHTTP(w, r); w.Code != http.StatusForbidden {
 		t.Errorf("a page: %d", w.Code)
 	}
+}
+
+// TestServeLeft has a client leave: a power cycle that was begun is finished, and what
+// was asked for while another had the key is not done any more.
+func TestServeLeft(t *testing.T) {
+	blue := newSoft(t, "ctap-2.3")
+	b := newBench(t, Options{}, blue.entry("blue", ""))
+	p := place(t, b, "blue")
+	entered, left := make(chan struct{}), make(chan struct{})
+	p.Power.Switch = &slowSwitch{p.Power.Switch, entered, left}
+	handler := (&Server{Places: b.Places(), Certified: p}).Handler()
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan int)
+	for range 2 {
+		go func() {
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest("POST", "/conformance/powercycle", nil).WithContext(ctx))
+			ended <- w.Code
+		}()
+	}
+	<-entered // by one of them; the other waits for its turn
+	leave()
+	close(left)
+	<-ended
+	<-ended
+	if on, _ := blue.key.Powered(); !on {
+		t.Error("the key was left without power")
+	}
+	if n := blue.key.Counters().PowerCycles; n != 1 {
+		t.Errorf("%d power cycles", n)
+	}
+}
+
+// slowSwitch waits after it cut the power.
+type slowSwitch struct {
+	Switch
+	entered, left chan struct{}
+}
+
+func (s *slowSwitch) Set(ctx context.Context, on bool) error {
+	err := s.Switch.Set(ctx, on)
+	if !on {
+		close(s.entered)
+		<-s.left
+	}
+	return err
 }
 
 // TestServeLess: dialects that were not asked for.

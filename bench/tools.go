@@ -27,6 +27,9 @@ func run(ctx context.Context, argv ...string) (string, error) {
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("it did not end within %v, and was ended", toolTimeout)
+		}
 		if errors.Is(err, exec.ErrNotFound) {
 			err = fmt.Errorf("%w: install it, or put its folder into PATH", err)
 		}

@@ -66,7 +66,7 @@ type bioEnrollmentResponse struct {
 	TemplateID       []byte          `cbor:"4,keyasint,omitempty"`
 	LastSample       *SampleQuality  `cbor:"5,keyasint,omitempty"`
 	RemainingSamples *uint           `cbor:"6,keyasint,omitempty"`
-	Templates        []template      `cbor:"7,keyasint,omitempty"`
+	Templates        []templateInfo  `cbor:"7,keyasint,omitempty"`
 	MaxNameBytes     uint            `cbor:"8,keyasint,omitempty"`
 }
 
@@ -171,6 +171,12 @@ type template struct {
 	ID     []byte `cbor:"1,keyasint"`
 	Name   string `cbor:"2,keyasint,omitempty"`
 	Finger string `cbor:"3,keyasint,omitempty"` // as in Sample
+}
+
+// templateInfo is a template in an answer.
+type templateInfo struct {
+	ID   []byte  `cbor:"1,keyasint"`
+	Name *string `cbor:"2,keyasint,omitempty"`
 }
 
 // templateOf reports whether a finger is enrolled.
@@ -283,7 +289,11 @@ func (a *Authenticator) enumerateTemplates() (*bioEnrollmentResponse, error) {
 	}
 	resp := &bioEnrollmentResponse{}
 	for _, t := range a.state.device.Templates {
-		resp.Templates = append(resp.Templates, template{ID: t.ID, Name: t.Name})
+		info := templateInfo{ID: t.ID}
+		if t.Name != "" || a.profile.Disputes.EmptyTemplateName {
+			info.Name = &t.Name
+		}
+		resp.Templates = append(resp.Templates, info)
 	}
 	return resp, nil
 }

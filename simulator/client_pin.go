@@ -54,7 +54,7 @@ func (a *Authenticator) clientPIN(c *call, req *clientPINRequest) (*ctap2.Client
 	}
 	switch sub {
 	case ctap2.GetPINRetries:
-		return a.getPINRetries(), nil
+		return a.getPINRetries()
 	case ctap2.GetKeyAgreement:
 		return a.getKeyAgreement(req)
 	case ctap2.SetPIN:
@@ -88,12 +88,15 @@ func (p *Profile) clientPINSubCommand(sub ctap2.PINSubCommand) bool {
 	return false
 }
 
-// getPINRetries is section 6.5.5.2.
-func (a *Authenticator) getPINRetries() *ctap2.ClientPINResponse {
+// getPINRetries is section 6.5.5.2, which does not ask whether there is a PIN.
+func (a *Authenticator) getPINRetries() (*ctap2.ClientPINResponse, error) {
+	if s := a.profile.Disputes.RetriesWithoutPIN; s != 0 && !a.pinSet() {
+		return nil, s
+	}
 	return &ctap2.ClientPINResponse{
 		PINRetries:      new(a.state.device.PINRetries),
 		PowerCycleState: new(a.latched()),
-	}
+	}, nil
 }
 
 // latched reports whether too many wrong PINs came in a row.

@@ -17,6 +17,7 @@ type Disputes struct {
 	UnknownProtocol    ctap2.Status // PIN/UV auth protocol that the key does not have: INVALID_PARAMETER; PIN_AUTH_INVALID
 	SetPINAgain        ctap2.Status // setPIN when a PIN is set: PIN_AUTH_INVALID; NOT_ALLOWED
 	NewPINSize         ctap2.Status // padded PIN is not 64 bytes: INVALID_PARAMETER; PIN_POLICY_VIOLATION
+	RetriesWithoutPIN  ctap2.Status // PIN retries asked for with no PIN set: their number; PIN_NOT_SET
 	TokenWithoutPIN    ctap2.Status // token asked for with no PIN set: PIN_NOT_SET; PUAT_REQUIRED
 	TokenWhileForced   ctap2.Status // getPinToken while a PIN change is forced: PIN_INVALID; PIN_POLICY_VIOLATION
 	PermissionsForced  ctap2.Status // token with permissions while a PIN change is forced: PIN_POLICY_VIOLATION; PIN_INVALID
@@ -40,13 +41,14 @@ type Disputes struct {
 	U2FApart           bool         // credential of CTAP2 used over U2F: allowed, but for credProtect 3; true: SW 6A80
 	LenientCBOR        bool         // request that is not canonical CBOR: INVALID_CBOR; true: read as if it were
 
-	// authenticatorConfig, reset and credentialManagement.
+	// authenticatorConfig, reset, credentialManagement and bioEnrollment.
 
 	UnknownConfigCommand   ctap2.Status // subcommand of authenticatorConfig that the key does not have: INVALID_SUBCOMMAND; INVALID_PARAMETER
 	AlwaysUVOffUnprotected ctap2.Status // alwaysUv off again on a key that is not protected: OK; PUAT_REQUIRED
 	MinPINLengthTooLong    ctap2.Status // minimum PIN length above the maximum: PIN_POLICY_VIOLATION; INVALID_PARAMETER
 	ResetTransport         ctap2.Status // reset over a transport that is not for it: OPERATION_DENIED; NOT_ALLOWED, INVALID_COMMAND
 	EmptyEnumerateRPs      bool         // enumerateRPsBegin on an empty key: NO_CREDENTIALS; true: OK with totalRPs 0
+	EmptyTemplateName      bool         // fingerprint without a name: templateFriendlyName is left out; true: it is empty
 	PreviewUpdates         bool         // updateUserInformation by the preview command: INVALID_SUBCOMMAND; true: as by the other
 
 	// Series of messages.

@@ -29,6 +29,8 @@ func TestDisputes(t *testing.T) {
 			clientPIN, func(k *key) any { return k.agree(2).setPINParams(padded("5678")) }, notAllowed},
 		{"new PIN of 32 bytes", func(d *simulator.Disputes) { d.NewPINSize = ctap2.ErrPINPolicyViolation }, nil, nil,
 			clientPIN, func(k *key) any { return k.agree(2).setPINParams(padded("5678")[:32]) }, pinPolicyViolation},
+		{"retries without a PIN", func(d *simulator.Disputes) { d.RetriesWithoutPIN = ctap2.ErrPINNotSet }, nil, nil,
+			clientPIN, func(*key) any { return m{2: 1} }, pinNotSet},
 		{"token without a PIN", func(d *simulator.Disputes) { d.TokenWithoutPIN = ctap2.ErrPUATRequired }, nil, nil,
 			clientPIN, func(k *key) any { return k.agree(2).tokenParams(testPIN) }, puatRequired},
 		{"getPinToken while a change is forced", func(d *simulator.Disputes) { d.TokenWhileForced = ctap2.ErrPINPolicyViolation }, nil, force,
@@ -117,6 +119,13 @@ func TestDisputedAnswers(t *testing.T) {
 		none := k.create(with(creation(), []any{"none"}, 11)).reply[3]
 		if statement, there := none.(map[any]any); there != told || len(statement) > 0 {
 			t.Errorf("%v: attStmt %v", told, none)
+		}
+
+		nameless := manager(t, full23(func(p *simulator.Profile) { p.Disputes.EmptyTemplateName = told }))
+		nameless.enrollFinger("thumb")
+		info := nameless.enroll(4, nil)[7].([]any)[0].(map[any]any)
+		if name, there := info[uint64(2)]; there != told || told && name != "" {
+			t.Errorf("%v: templateFriendlyName %v", told, name)
 		}
 
 		want := uint16(0x6985)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,10 @@ func (o *hilOptions) onPlaces(e *env, names []string, do func(b *bench.Bench, pl
 	}
 	for _, name := range names {
 		p, failed := b.Place(name)
-		places, err = append(places, p), errors.Join(err, failed)
+		err = errors.Join(err, failed)
+		if !slices.Contains(places, p) {
+			places = append(places, p)
+		}
 	}
 	if err == nil {
 		err = do(b, places)

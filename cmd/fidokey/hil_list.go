@@ -182,6 +182,9 @@ func (r *hilCheckReport) place(ctx context.Context, e *env, o *hilOptions, p *be
 	} else {
 		r.add(p, "key", fmt.Sprintf("%s, told by %s; %v", v.Found.Path, strings.Join(v.Found.Matched, ", "), v.Store), nil, 0)
 		r.judged(p, v)
+		if other := p.AlsoKnownAs(v.Found); other != nil {
+			r.add(p, "key", "", fmt.Errorf("the file has %s as %s, too, with a lock of its own: leave one of them out, or add a serial number or a port to match", v.Found.Path, other.Name), exitFailure)
+		}
 	}
 	r.drivers(ctx, p)
 	if try && err == nil {

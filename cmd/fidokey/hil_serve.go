@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -32,11 +33,13 @@ interrupted. The keys are locked meanwhile. Each request is answered when it is 
 --certification KEY answers the FIDO Alliance's certification tool, with its test
 automation enabled, which runs on the same machine and asks port 3000:
 /conformance/userpresence, /conformance/powercycle and /conformance/results.
---results keeps what it reports.
+--results keeps what it reports: each report is a line of that file, which is begun
+anew by the first.
 
 --bench-dialect answers GET / and /usbN/touch/on, /usbN/touch/off, /usbN/power/on and
 /usbN/power/off, as the tests of python-fido2 ask with --controller; N counts the
-keys from 1, in the order of 'fidokey hil list', and a name may stand in its place.
+keys from 1, in the order of 'fidokey hil list', and a name may stand in its place:
+they want --pico-port 1 for the first, and wait 5 seconds for each answer.
 
 --token-file serves paths of our own to those who know the token in that file:
 'go doc ./bench Server' lists them.
@@ -48,7 +51,7 @@ that is done to a key is another.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd.Context(), e, o, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&s.listen, "listen", "127.0.0.1:3000", "the address: HOST:PORT; port 0 is a free one")
+	flags.StringVar(&s.listen, "listen", "localhost:3000", "the address: HOST:PORT; port 0 is a free one")
 	flags.StringVar(&s.certification, "certification", "", "the key that the certification tool tests")
 	flags.StringVar(&s.results, "results", "", "the file for what the certification tool reports at its end")
 	flags.BoolVar(&s.bench, "bench-dialect", false, "answer the paths of test benches (/usb1/touch/on), without a token")
@@ -113,7 +116,13 @@ func (s *hilServeOptions) run(ctx context.Context, e *env, o *hilOptions, names 
 			}
 			say(r)
 		}
-		server.Results = func(report []byte) { s.keep(e, report, say) }
+		kept := resultsFile{path: s.results}
+		server.Results = func(report []byte) error { return kept.add(e, report, say) }
+		if server.Certified != nil {
+			if _, err := server.Certified.Ask(ctx); err != nil {
+				e.note("Whether a reset takes a long touch is not known: %v", err)
+			}
+		}
 		return control.Serve(ctx, s.listen, s.allowRemote, server.Handler(), func(a net.Addr) {
 			r := hilServeReport{Address: a.String()}
 			for _, p := range places {
@@ -147,15 +156,33 @@ func certifiedPlace(places []*bench.Place, name string) (*bench.Place, error) {
 	return nil, noKeyError{fmt.Errorf("--certification %s is none of the keys that are served: %s", name, namesOf(places))}
 }
 
-// keep writes the report of the certification tool to its file.
-func (s *hilServeOptions) keep(e *env, report []byte, say func(hilServeReport)) {
-	if s.results == "" {
-		e.note("The certification tool reports: %s", report)
-		return
+// A resultsFile has what the certification tool reports: it does so after each run.
+type resultsFile struct {
+	path string
+
+	mu    sync.Mutex
+	lines []byte
+}
+
+// add adds a report to the file, or shows it if there is none.
+func (f *resultsFile) add(e *env, report []byte, say func(hilServeReport)) error {
+	if f.path == "" {
+		e.note("The certification tool reports: %s", printable(string(report)))
+		return nil
 	}
-	if err := os.WriteFile(s.results, report, 0o644); err != nil {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var line bytes.Buffer
+	if json.Compact(&line, report) != nil { // kept as it came
+		line.Reset()
+		line.Write(bytes.TrimSpace(report))
+	}
+	lines := append(append(f.lines, line.Bytes()...), '\n')
+	if err := os.WriteFile(f.path, lines, 0o644); err != nil {
 		e.note("The certification tool's report is lost: %v", err)
-		return
+		return err
 	}
-	say(hilServeReport{Results: s.results})
+	f.lines = lines
+	say(hilServeReport{Results: f.path})
+	return nil
 }

@@ -7,14 +7,20 @@ place=$1 exporter=$2 busid=$3
 token=$(labgrid-client reserve --wait --shell "name=$place" | sed -n 's/^export LG_TOKEN=//p')
 LG_TOKEN=$token labgrid-client -p + acquire
 cleanup() {
-  sudo usbip detach -p 0 || true
+  port=$(usbip port 2> /dev/null | awk -v id="/$busid$" '/^Port/ { p = $2 + 0 } $0 ~ "-> usbip:" && $NF ~ id { print p; exit }')
+  [ -z "$port" ] || sudo usbip detach -p "$port" || true
+  ssh "$exporter" sudo usbip unbind -b "$busid" || true
   labgrid-client -p + release || true
+  labgrid-client cancel-reservation "$token" || true
 }
 trap cleanup EXIT
 export LG_TOKEN=$token
 
 labgrid-client -p + power cycle
-ssh "$exporter" sudo usbip bind -b "$busid"
+for _ in {1..50}; do # until the key is there again
+  ssh "$exporter" sudo usbip bind -b "$busid" && break
+  sleep 0.1
+done
 sudo modprobe vhci-hcd
 sudo usbip attach -r "$exporter" -b "$busid"
 for _ in {1..50}; do fidokey list --json | grep -q '"device"' && break; sleep 0.1; done

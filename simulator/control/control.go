@@ -76,6 +76,13 @@ func Serve(ctx context.Context, address string, allowRemote bool, handler http.H
 			server.Close()
 		}
 	})()
+	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
+		// Clients may take that for either address, and try no other.
+		second, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", l.Addr().(*net.TCPAddr).Port))
+		if err == nil {
+			go server.Serve(second) // until the first ends
+		}
+	}
 	if ready != nil {
 		ready(l.Addr())
 	}

@@ -329,3 +329,32 @@ func TestServe(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestServeLocalhost is asked at both addresses that the name has.
+func TestServeLocalhost(t *testing.T) {
+	if l, err := net.Listen("tcp", "[::1]:0"); err != nil {
+		t.Skip("this machine has no IPv6:", err)
+	} else {
+		l.Close()
+	}
+	b := newBench(t, nil)
+	ctx, stop := context.WithCancel(t.Context())
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() {
+		done <- control.Serve(ctx, "localhost:0", false, b.handler, func(a net.Addr) { ready <- a })
+	}()
+	_, port, _ := net.SplitHostPort((<-ready).String())
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		resp, err := http.Get("http://" + net.JoinHostPort(host, port) + "/v1/power")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s", host, resp.Status)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -81,7 +81,7 @@ var featureMutations = map[string][]mutation{
 	resp`, `return nil, bent(BROKEN, ctap2.ErrOther, ctap2.ErrInvalidOption)
 	}
 	resp`, "BIO-016"},
-		{"bio-names-untold", `template{ID: t.ID, Name: t.Name}`, `template{ID: t.ID, Name: bent(BROKEN, "", t.Name)}`, "BIO-017 BIO-018"},
+		{"bio-names-untold", `info.Name = &t.Name`, `info.Name = new(bent(BROKEN, "", t.Name))`, "BIO-017 BIO-018"},
 		{"bio-name-unknown", `return ctap2.ErrInvalidOption
 	}
 	return a.setDevice(func(d *device) {
