@@ -12,7 +12,7 @@ import (
 const (
 	rsaPrimeSize   = 128 // bytes, for a modulus of 2048 bits
 	rsaExponent    = 65537
-	rsaPrimeRounds = 20 // of Miller and Rabin, besides Baillie-PSW
+	rsaPrimeRounds = 5  // of Miller and Rabin, as crypto/rsa does for this size, besides Baillie-PSW
 	rsaCacheSize   = 64 // keys
 )
 
@@ -23,8 +23,8 @@ var rsaKeys = struct {
 	bySeed map[[seedSize]byte]*rsa.PrivateKey
 }{bySeed: map[[seedSize]byte]*rsa.PrivateKey{}}
 
-// rsaSigningKey derives an RSA key, which takes some tenths of a second the
-// first time. crypto/rsa generates no key from a source that is handed in; a
+// rsaSigningKey derives an RSA key, which takes a tenth of a second the first
+// time. crypto/rsa generates no key from a source that is handed in; a
 // test instrument may do without its care against side channels.
 func rsaSigningKey(alg cose.Algorithm, seed []byte) (signingKey, error) {
 	rsaKeys.Lock()
@@ -74,11 +74,45 @@ func primeFrom(stream io.Reader) (*big.Int, error) {
 	}
 	start[0] |= 0xc0
 	start[rsaPrimeSize-1] |= 1
-	p := new(big.Int).SetBytes(start)
-	e, r, two := big.NewInt(rsaExponent), new(big.Int), big.NewInt(2)
-	for ; ; p.Add(p, two) {
-		if r.Mod(p, e).Int64() != 1 && p.ProbablyPrime(rsaPrimeRounds) {
+	first := new(big.Int).SetBytes(start)
+	divisible := divisibleAfter(first)
+	p, n, e := new(big.Int), new(big.Int), big.NewInt(rsaExponent)
+	for offset := uint64(0); ; offset += 2 {
+		if divisible(offset) {
+			continue
+		}
+		p.Add(first, n.SetUint64(offset))
+		if n.Mod(p, e).Int64() != 1 && p.ProbablyPrime(rsaPrimeRounds) {
 			return p, nil
 		}
 	}
 }
+
+// divisibleAfter returns a function that says whether a small prime divides n and an
+// offset. ProbablyPrime, which knows few of them, would take half a millisecond for
+// each of a hundred numbers; of these less than half are left.
+func divisibleAfter(n *big.Int) func(offset uint64) bool {
+	primes := smallPrimes()
+	rests, r := make([]uint64, len(primes)), new(big.Int)
+	for i, prime := range primes {
+		rests[i] = r.Mod(n, r.SetUint64(prime)).Uint64()
+	}
+	return func(offset uint64) bool {
+		for i, prime := range primes {
+			if (rests[i]+offset)%prime == 0 {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// smallPrimes are the odd ones up to 10000.
+var smallPrimes = sync.OnceValue(func() (primes []uint64) {
+	for n := int64(3); n < 10_000; n += 2 {
+		if big.NewInt(n).ProbablyPrime(0) { // which is certain for 64 bits
+			primes = append(primes, uint64(n))
+		}
+	}
+	return primes
+})
