@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"os"
@@ -97,9 +96,6 @@ func LoadFile(path string) (*File, error) {
 // known are errors, each with its place.
 func Parse(path string, text []byte) (*File, error) {
 	f := &File{Times: defaultTimes}
-	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, &FileError{Path: path, Message: "the file is empty; docs/bench.yaml is an example"}
-	}
 	root, err := yamlfile.Parse(path, text, f)
 	if err != nil {
 		return nil, err

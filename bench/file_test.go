@@ -74,9 +74,9 @@ var goodFiles = map[string]string{
 
 // badFiles are wrong, with where and why.
 var badFiles = map[string]struct{ text, want string }{
-	"empty":             {"", "bench.yaml: the file is empty"},
+	"empty":             {"", "nothing is there"},
 	"no keys":           {"keys: {}", "1:1: there are no keys"},
-	"not YAML":          {"keys: [", "bench.yaml:2:1: did not find"},
+	"not YAML":          {"keys: [", "bench.yaml:1:8: did not find"},
 	"unknown member":    {"keys:\n  a:\n    match: {serial: x}\n    colour: blue\n", "bench.yaml:4:5: field colour not found"},
 	"twice":             {"keys:\n  a: {match: {serial: x}}\n  a: {match: {serial: y}}\n", `bench.yaml:3:3: mapping key "a" already defined`},
 	"unknown at top":    {"key: {}\nkeys: {a: {match: {serial: x}}}", "bench.yaml:1:1: field key not found"},
@@ -86,10 +86,10 @@ var badFiles = map[string]struct{ text, want string }{
 	"vendor":            {"keys: {a: {match: {vendor: '10500'}}}", `bench.yaml:1:28: "10500" is not four`},
 	"vendor's name":     {"keys: {a: {match: {vendor: acme}}}", "not four hexadecimal digits"},
 	"aaguid":            {"keys: {a: {match: {aaguid: 9c83}}}", "aaguid"},
-	"firmware":          {"keys: {a: {match: {firmware: '5.7'}}}", "bench.yaml:1:30: cannot read"},
+	"firmware":          {"keys: {a: {match: {firmware: '5.7'}}}", "bench.yaml:1:30: must be a whole number, is text"},
 	"device":            {"keys: {a: {match: {device: '/dev/hidraw0'}}}", "neither simulator nor reader, unix:PATH"},
 	"device and serial": {"keys: {a: {match: {device: 'tcp:h:1', serial: x}}}", "a software key at tcp:h:1 has no vendor"},
-	"PIN":               {"keys: {a: {match: {serial: x}, pin: '1234'}}", "bench.yaml:1:37: cannot read !!str `1234` here"},
+	"PIN":               {"keys: {a: {match: {serial: x}, pin: '1234'}}", "bench.yaml:1:37: must be members, is text"},
 	"PIN in it":         {"keys: {a: {match: {serial: x}, pin: {value: '1234'}}}", "field value not found"},
 	"two PINs":          {"keys: {a: {match: {serial: x}, pin: {file: a, env: B}}}", "either a file or an env"},
 	"driver":            {"keys:\n  a:\n    match: {serial: x}\n    power: {driver: magic}", `bench.yaml:4:12: driver "magic": must be none or one of command, gpio, http, pcsc, person`},
@@ -110,7 +110,7 @@ var badFiles = map[string]struct{ text, want string }{
 	"simulator":         {"keys: {a: {match: {serial: x}, power: {driver: simulator}}}", "has a control address"},
 	"reader":            {"keys: {a: {match: {serial: x}, reader: {}}}", "reader has no name"},
 	"short time":        {"times: {settle: 1ns}\nkeys: {a: {match: {serial: x}}}", "bench.yaml:1:17: times: settle is 1ns: must be a time from 1ms to 1m"},
-	"time":              {"times: {settle: 1}\nkeys: {a: {match: {serial: x}}}", "bench.yaml:1:17: cannot read !!int `1` into a time as 1s"},
+	"time":              {"times: {settle: 1}\nkeys: {a: {match: {serial: x}}}", "bench.yaml:1:17: must be a time as 1s or 100ms, is a whole number"},
 	"long touch":        {"times: {longTouch: 20s}\nkeys: {a: {match: {serial: x}}}", "keys wait for 10 seconds"},
 }
 

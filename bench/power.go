@@ -137,25 +137,31 @@ func (p *Place) setSwitching(on bool) {
 
 // reopen opens the key after a power cycle, when it may still be starting, and the
 // system giving this user the right to it.
-func (p *Place) reopen(ctx context.Context) (transport.Device, error) {
+func (p *Place) reopen(ctx context.Context) (dev transport.Device, err error) {
+	err = p.soon(ctx, func(path string) error {
+		dev, err = p.device(ctx, path)
+		return err
+	})
+	return dev, err
+}
+
+// soon calls open until it succeeds, with the path of the key as soon as that is there.
+func (p *Place) soon(ctx context.Context, open func(path string) error) error {
 	for end := time.Now().Add(p.bench.Times.Enumerate); ; {
 		found, err := p.candidates(ctx)
 		switch {
 		case err == nil && len(found) > 1:
-			return nil, fmt.Errorf("key %s: %w: %s and %s fit", p.Name, ErrAmbiguous, found[0].Path, found[1].Path)
-		case err == nil && len(found) == 1:
-			var dev transport.Device
-			if dev, err = p.device(ctx, found[0].Path); err == nil {
-				return dev, nil
-			}
-		case err == nil:
+			return fmt.Errorf("key %s: %w: %s and %s fit", p.Name, ErrAmbiguous, found[0].Path, found[1].Path)
+		case err == nil && len(found) == 0:
 			err = fmt.Errorf("key %s: %w", p.Name, ErrNotThere)
+		case err == nil:
+			err = open(found[0].Path)
 		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			return nil, err
+		if err == nil || time.Now().After(end) || ctx.Err() != nil {
+			return err
 		}
 		if err := pause(ctx, lookInterval); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

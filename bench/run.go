@@ -3,9 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"time"
 
 	"github.com/fidokey/fidokey/conformance"
 	"github.com/fidokey/fidokey/ctap2"
@@ -48,28 +46,15 @@ func (p *Place) Conformance(ctx context.Context, v *Verdict) *conformance.Bench 
 }
 
 // openPort opens the key's port, which may just have been plugged in.
-func (p *Place) openPort(ctx context.Context) (hid.Port, error) {
-	for end := time.Now().Add(p.bench.Times.Enumerate); ; {
-		found, err := p.candidates(ctx)
-		switch {
-		case err == nil && len(found) > 1:
-			return nil, fmt.Errorf("key %s: %w", p.Name, ErrAmbiguous)
-		case err == nil && len(found) == 1:
-			var port hid.Port
-			if port, err = p.port(found[0].Path); err == nil {
-				return port, nil
-			}
-		case err == nil:
-			err = fmt.Errorf("key %s: %w", p.Name, ErrNotThere)
-		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			p.fault(err)
-			return nil, err
-		}
-		if err := pause(ctx, lookInterval); err != nil {
-			return nil, err
-		}
+func (p *Place) openPort(ctx context.Context) (port hid.Port, err error) {
+	err = p.soon(ctx, func(path string) error {
+		port, err = p.port(ctx, path)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrAmbiguous) {
+		p.fault(err)
 	}
+	return port, err
 }
 
 // A Retry is a case that ran again since the transport failed, not the key's answer.

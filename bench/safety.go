@@ -100,11 +100,7 @@ func (v *Verdict) Err() error {
 // set, never a second time after the key refused it, and not when few tries are
 // left: cases would spend one each.
 func (p *Place) Judge(ctx context.Context) (*Verdict, error) {
-	found, err := p.Find(ctx)
-	if err != nil {
-		return nil, err
-	}
-	noted, err := p.readState(found)
+	found, noted, err := p.findNoted(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +110,16 @@ func (p *Place) Judge(ctx context.Context) (*Verdict, error) {
 	}
 	p.decide(v, &noted)
 	return v, nil
+}
+
+// findNoted finds the key, and what was noted of it.
+func (p *Place) findNoted(ctx context.Context) (*Found, state, error) {
+	found, err := p.Find(ctx)
+	if err != nil {
+		return nil, state{}, err
+	}
+	noted, err := p.readState(found)
+	return found, noted, err
 }
 
 // decide applies the rules to what was seen.
@@ -298,11 +304,7 @@ func (p *Place) Note(ctx context.Context) error {
 // Adopt is Note, for a person who says that what is on the key may be destroyed, and
 // that its PIN may be tried again.
 func (p *Place) Adopt(ctx context.Context) (*Verdict, error) {
-	found, err := p.Find(ctx)
-	if err != nil {
-		return nil, err
-	}
-	noted, err := p.readState(found)
+	_, noted, err := p.findNoted(ctx)
 	if err != nil {
 		return nil, err
 	}

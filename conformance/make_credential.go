@@ -82,19 +82,13 @@ func (p *probe) cutRight(value, shown string) {
 }
 
 // nobody runs a command that nobody touches the key for.
-func (p *probe) nobody(command byte, params any) {
-	before := p.snapshot()
-	p.withhold()
-	r := p.call(command, params)
-	p.touch(TouchAlways)
-	p.judge(r)
-	p.prompted(r)
-	p.unchanged(before)
-}
+func (p *probe) nobody(command byte, params any) { p.judgedWith(TouchNever, command, params) }
 
-func (p *probe) declined(command byte, params any) {
+func (p *probe) declined(command byte, params any) { p.judgedWith(TouchDecline, command, params) }
+
+func (p *probe) judgedWith(t Touch, command byte, params any) {
 	before := p.snapshot()
-	p.touch(TouchDecline)
+	p.touch(t)
 	r := p.call(command, params)
 	p.touch(TouchAlways)
 	p.judge(r)

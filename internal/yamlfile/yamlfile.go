@@ -3,23 +3,32 @@
 package yamlfile
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
 
 // An Error is what is wrong with a file, at a line and a column.
 type Error struct {
-	Path         string
-	Line, Column int // from 1; 0: not known
+	Path         string // empty: what was read is no file
+	Line, Column int    // from 1; 0: not known
 	Message      string
 }
 
 func (e *Error) Error() string {
-	if e.Line == 0 {
+	switch {
+	case e.Path == "" && e.Line == 0:
+		return e.Message
+	case e.Path == "":
+		return fmt.Sprintf("line %d, column %d: %s", e.Line, e.Column, e.Message)
+	case e.Line == 0:
 		return e.Path + ": " + e.Message
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Message)
@@ -34,12 +43,86 @@ func Parse(path string, text []byte, v any) (*yaml.Node, error) {
 		err = document.Load(v, yaml.WithKnownFields(), yaml.WithUniqueKeys())
 	}
 	if err != nil {
-		return nil, placed(path, err)
+		return nil, placed(path, text, err)
 	}
 	if document.Kind == yaml.DocumentNode {
 		return document.Content[0], nil
 	}
 	return &document, nil
+}
+
+// Members reads one document as encoding/json would read an object: a number that is a
+// name is a text. It returns the document's root, too.
+func Members(path string, text []byte) (map[string]any, *yaml.Node, error) {
+	var members map[string]any
+	root, err := Parse(path, text, &members)
+	if err != nil {
+		return nil, nil, err
+	}
+	return named(members).(map[string]any), root, nil
+}
+
+// named makes the names in all maps texts.
+func named(v any) any {
+	switch v := v.(type) {
+	case map[any]any:
+		members := map[string]any{}
+		for name, member := range v {
+			members[fmt.Sprint(name)] = named(member)
+		}
+		return members
+	case map[string]any:
+		for name, member := range v {
+			v[name] = named(member)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = named(item)
+		}
+	}
+	return v
+}
+
+// Convert makes v of Members, by the rules of encoding/json, strictly. Errors have their
+// place below root.
+func Convert(path string, root *yaml.Node, members map[string]any, v any) error {
+	text, err := json.Marshal(members)
+	if err != nil {
+		return At(path, root, "%v", err)
+	}
+	strict := json.NewDecoder(bytes.NewReader(text))
+	strict.DisallowUnknownFields()
+	err = strict.Decode(v)
+	var other *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &other):
+		return At(path, Lookup(root, strings.Split(other.Field, ".")...), "%s: must be %s, is %s", other.Field, wanted(other.Type.String()), found(other.Value))
+	}
+	if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		name = strings.Trim(name, `"`)
+		return At(path, only(root, name), "field %s not found", name)
+	}
+	return At(path, root, "%v", err)
+}
+
+// only is the only name of a member that reads so, else a node without a place.
+func only(root *yaml.Node, name string) *yaml.Node {
+	var found []*yaml.Node
+	var look func(n *yaml.Node)
+	look = func(n *yaml.Node) {
+		for i, content := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 0 && content.Value == name {
+				found = append(found, content)
+			}
+			look(content)
+		}
+	}
+	if look(root); len(found) == 1 {
+		return found[0]
+	}
+	return &yaml.Node{}
 }
 
 // At is an error at the place of a node.
@@ -64,32 +147,67 @@ func Lookup(n *yaml.Node, path ...string) *yaml.Node {
 }
 
 // placed gives the errors of the parser their place.
-func placed(path string, err error) error {
+func placed(path string, text []byte, err error) error {
 	var all *yaml.LoadErrors
 	if errors.As(err, &all) {
 		var each []error
 		for _, e := range all.Errors {
-			each = append(each, placed(path, e))
+			each = append(each, placed(path, text, e))
 		}
 		return errors.Join(each...)
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		return &Error{path, one.Mark.Line, one.Mark.Column, plain(one.Message)}
+		line, column := one.Mark.Line, one.Mark.Column
+		if lines := bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n")); line > len(lines) { // the parser is one line too far where something is missing at the end
+			line, column = len(lines), len(lines[len(lines)-1])+1
+		}
+		return &Error{path, line, column, plain(one.Message)}
 	}
 	return &Error{Path: path, Message: plain(err.Error())}
 }
 
-// ofGo are words of Go in the parser's errors.
-var ofGo = regexp.MustCompile(` in type \S+| into (bench|main)\.\w+`)
+// otherKind is the parser's error for a value of another kind.
+var otherKind = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("(?s)^cannot construct !!(\\w+)(?: `.*`)?(?: into (\\S+)| as an? !!(\\w+))")
+})
 
-// plain is an error of the parser without words of Go.
+// plain is an error of the parser without words of Go, and without the value: it may be
+// a PIN in a wrong place.
 func plain(message string) string {
-	message = ofGo.ReplaceAllStringFunc(message, func(words string) string {
-		if strings.HasPrefix(words, " into") {
-			return " here"
-		}
-		return ""
-	})
-	return strings.NewReplacer("cannot construct", "cannot read", "time.Duration", "a time as 1s or 100ms", "yaml: ", "").Replace(message)
+	if m := otherKind().FindStringSubmatch(message); m != nil {
+		return "must be " + wanted(m[2]+m[3]) + ", is " + found(m[1])
+	}
+	message, _, _ = strings.Cut(message, " in type ")
+	return strings.NewReplacer("yaml: ", "",
+		"no documents in stream", "nothing is there", "expected single document, found multiple", "more than one document is there").Replace(message)
+}
+
+// wanted is a type of Go, or a tag of YAML, in words.
+func wanted(kind string) string {
+	switch kind = strings.TrimLeft(kind, "*"); {
+	case kind == "string", kind == "str":
+		return "text"
+	case kind == "bool":
+		return "true or false"
+	case kind == "time.Duration":
+		return "a time as 1s or 100ms"
+	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
+		return "a whole number"
+	case strings.HasPrefix(kind, "float"):
+		return "a number"
+	case strings.HasPrefix(kind, "[]"):
+		return "a list"
+	}
+	return "members"
+}
+
+// found is a tag of YAML, or a kind of JSON, in words.
+func found(kind string) string {
+	kind, _, _ = strings.Cut(kind, " ") // "number 7", as JSON's errors say
+	words := map[string]string{
+		"str": "text", "string": "text", "int": "a whole number", "float": "a number", "number": "a number", "bool": "true or false",
+		"seq": "a list", "array": "a list", "map": "members", "object": "members", "null": "nothing",
+	}
+	return cmp.Or(words[kind], kind)
 }
