@@ -103,6 +103,9 @@ func (p *Place) answers(ctx context.Context) (bool, error) {
 	}
 	if p.Match.Device == onReader {
 		name, err := findReader(ctx, p.Reader.Name)
+		if errors.Is(err, nfc.ErrNoCard) {
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}

@@ -21,13 +21,13 @@ func (p *pcscField) Set(ctx context.Context, on bool) error {
 		return nil
 	}
 	name, err := findReader(ctx, p.reader)
-	if err != nil {
-		return err
+	if err == nil {
+		err = nfc.CutPower(ctx, name)
 	}
-	if err := nfc.CutPower(ctx, name); !errors.Is(err, nfc.ErrNoCard) { // which is off already
-		return err
+	if errors.Is(err, nfc.ErrNoCard) { // which is off already
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (p *pcscField) Probe(ctx context.Context) (string, error) {
@@ -109,5 +109,9 @@ func findReader(ctx context.Context, part string) (string, error) {
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("%q is part of the names of %d readers: %q", part, len(found), found)
+	err = fmt.Errorf("%q is part of the names of %d readers: %q", part, len(found), found)
+	if len(loaded) == 0 { // of a reader with several slots, it lies in none
+		err = fmt.Errorf("%w: %w", nfc.ErrNoCard, err)
+	}
+	return "", err
 }

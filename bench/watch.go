@@ -21,6 +21,8 @@ const (
 	hidKeepalive = 0xbb
 	hidError     = 0xbf
 
+	messageTimeout = 5
+
 	upNeeded  = 2
 	checkOnly = 0x07 // P1 of a U2F authentication that wants no touch
 
@@ -37,6 +39,9 @@ var (
 	nfcBlinks  = []byte{upNeeded, 0x91, 0x00}
 	notTouched = []byte{0x69, 0x85}
 )
+
+// errSlow is a fault of the transport that the key tells of.
+var errSlow = errors.New("CTAPHID error MSG_TIMEOUT: the key waited too long for the rest of a message")
 
 // A watchedPort looks at what goes by: the key says that it blinks, and errors that
 // are no answer of the key are counted.
@@ -95,6 +100,11 @@ func (w *watchedPort) saw(r []byte) {
 	case command == hidKeepalive && size == 1 && r[7] == upNeeded,
 		command == hidMessage && size == 2 && r[7] == 0x69 && r[8] == 0x85 && !w.checking: // conditions not satisfied: not touched
 		w.place.finger.blink()
+	case command == hidError && size == 1 && r[7] == messageTimeout:
+		// The reports of a message came too slowly: the system was busy. A case that is
+		// about that passes, and one that passes is not run again.
+		w.fault(errSlow)
+		fallthrough
 	case command == hidCBOR, command == hidMessage, command == hidError:
 		w.place.finger.answered()
 	}

@@ -144,6 +144,9 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			r.dice = newDice(r.sel.Seed, c, p.protocol, "case")
 			f(p)
 		})
+		if ctx.Err() != nil && p.outcome == Fail {
+			return // by who ended the run, not by the key
+		}
 		result := p.result("")
 		result.Variant = variant
 		if len(protocols) > 1 {
@@ -175,7 +178,8 @@ func (r *runner) attempt(ctx context.Context, c *Case, variant string, protocol 
 		f(p)
 	})
 	log := r.log
-	r.log = nil // what follows is no part of the case
+	r.log = nil                          // what follows is no part of the case
+	p.ctx = context.WithoutCancel(p.ctx) // and done, whoever ended the run
 	p.cleanUp()
 	r.log = log
 	return p
