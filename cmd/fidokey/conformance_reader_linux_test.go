@@ -34,6 +34,36 @@ func TestConformanceInReader(t *testing.T) {
 	}
 }
 
+// TestConformanceCardTaken takes the key off its reader during a run, which ends then: no
+// case after that says anything about it.
+func TestConformanceCardTaken(t *testing.T) {
+	d := readers(t, "reader")
+	s := &station{}
+	if err := s.make("ctap-2.3", ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.key.Close() })
+	take := s.lay(t, d.Readers[0])
+	path := filepath.Join(t.TempDir(), "report.jsonl")
+	call := atReaders(t, d, "conformance", "run", "STA-011", "GA-0*", "--device", "pcsc:reader", "--report", path)
+	go func() {
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			if text, _ := os.ReadFile(path); strings.Count(string(text), "\n") > 5 {
+				break
+			}
+		}
+		take()
+	}()
+	code, said := output(t, call)
+	r, err := record.Load(path)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if sum := r.Summary; code != exitNoKey || sum.Complete || sum.Fail > 1 || sum.Pass+sum.NotApplicable < 1 {
+		t.Errorf("exit code %d, %v, complete: %v\n%s", code, sum, sum.Complete, said)
+	}
+}
+
 // TestConformanceOnBenchInReader runs cases on a key in a smart-card reader that a bench
 // may wipe: reset by cutting the card's power, locked, touched and not touched. The key
 // has no other door, and counts a new field as a touch.
