@@ -200,7 +200,8 @@ keys:
 
 // TestConformance runs cases of the suite on a USB key behind the kernel's HID driver
 // that a bench may wipe: framing with messages of any length, keepalives, what is refused
-// and what the key is unplugged, reset and locked for.
+// and what the key is unplugged, reset and locked for. HID-019, HID-026 and HID-042 are
+// left out: they are about milliseconds, which an emulated CPU has not.
 func TestConformance(t *testing.T) {
 	folder := t.TempDir()
 	const control = "127.0.0.1:8701"
@@ -218,7 +219,7 @@ keys:
 `, usbPort(t), control))
 	t.Setenv("FIDOKEY_BENCH", filepath.Join(folder, "bench.yaml"))
 	run(t, "", fidokey, "hil", "adopt", "blue", "--yes")
-	said := run(t, "", fidokey, "conformance", "run", "HID-00[3-9]", "HID-01[2-9]", "HID-02[0-9]", "HID-03*", "HID-04[2-6]",
+	said := run(t, "", fidokey, "conformance", "run", "HID-00[3-9]", "HID-01[2-8]", "HID-02[0-57-9]", "HID-03*", "HID-04[3-6]",
 		"INF-00*", "MC-001", "U2F-003", "RST-006", "RST-007", "PIN-048", "NFC-005", "--device", "bench:blue", "--json")
 	var summary struct {
 		Result struct {
@@ -231,9 +232,8 @@ keys:
 	if err := json.Unmarshal([]byte(all[len(all)-1]), &summary); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	// HID-038 is for a key without U2F, NFC-005 for one on a reader. On a busy machine
-	// HID-026 and HID-042 warn, which are about milliseconds.
-	if s := summary.Result; s.Type != "summary" || s.Fail != 0 || s.Warning > 2 || s.NotApplicable != 2 || s.Pass+s.Warning != 53 {
+	// HID-038 is for a key without U2F, NFC-005 for one on a reader.
+	if s := summary.Result; s.Type != "summary" || s.Fail+s.Warning != 0 || s.NotApplicable != 2 || s.Pass != 50 {
 		t.Errorf("%+v", s)
 	}
 	t.Logf("%+v", summary.Result)
