@@ -123,6 +123,9 @@ func (p *Place) answers(ctx context.Context) (bool, error) {
 	}
 	if p.Match.Device == onReader {
 		name, err := findReader(ctx, p.Reader.Name)
+		if errors.Is(err, nfc.ErrNoCard) {
+			return false, nil
+		}
 		if err != nil {
 			return false, err
 		}
@@ -235,7 +238,7 @@ func (p *Place) rawPort(path string) (hid.Port, error) {
 // card opens the card on the reader and watches it.
 func (p *Place) card(ctx context.Context) (nfc.Card, error) {
 	if p.soft != nil {
-		return &watchedCard{p.softCard(), p}, nil
+		return &watchedCard{Card: p.softCard(), place: p}, nil
 	}
 	name, err := findReader(ctx, p.Reader.Name)
 	if err != nil {
@@ -245,7 +248,7 @@ func (p *Place) card(ctx context.Context) (nfc.Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &watchedCard{card, p}, nil
+	return &watchedCard{Card: card, place: p}, nil
 }
 
 // await looks until the key is there, or gone, which takes until the deadline of

@@ -102,8 +102,8 @@ func (p *Place) PowerCycle(ctx context.Context) (c Cycle, err error) {
 	p.setSwitching(true)
 	defer p.setSwitching(false)
 	if p.hasField() {
-		if err := p.Reader.Field.Set(ctx, false); err != nil {
-			return c, fmt.Errorf("key %s: field: %w", p.Name, err)
+		if err := p.setField(ctx, false); err != nil {
+			return c, err
 		}
 	}
 	if p.Power.Switch != nil {
@@ -122,8 +122,8 @@ func (p *Place) PowerCycle(ctx context.Context) (c Cycle, err error) {
 		if p.Power.Switch == nil {
 			c.on = time.Now()
 		}
-		if err := p.Reader.Field.Set(ctx, true); err != nil {
-			return c, fmt.Errorf("key %s: field: %w", p.Name, err)
+		if err := p.setField(ctx, true); err != nil {
+			return c, err
 		}
 	}
 	return c, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/fidokey/fidokey/transport/nfc"
 )
@@ -20,18 +21,64 @@ func (p *pcscField) Set(ctx context.Context, on bool) error {
 		return nil
 	}
 	name, err := findReader(ctx, p.reader)
-	if err != nil {
-		return err
+	if err == nil {
+		err = nfc.CutPower(ctx, name)
 	}
-	if err := nfc.CutPower(ctx, name); !errors.Is(err, nfc.ErrNoCard) { // which is off already
-		return err
+	if errors.Is(err, nfc.ErrNoCard) { // which is off already
+		return nil
 	}
-	return nil
+	return err
 }
 
 func (p *pcscField) Probe(ctx context.Context) (string, error) {
 	name, err := findReader(ctx, p.reader)
 	return "PC/SC sees " + name, err
+}
+
+// layOn puts the key on its reader, which it may lie on already: for the key it is out of
+// the field before, so that it is touched anew and nothing is selected.
+func (p *Place) layOn(ctx context.Context) (nfc.Card, error) {
+	if err := p.renewField(ctx); err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(p.bench.Times.Enumerate); ; {
+		card, err := p.card(ctx)
+		if err == nil {
+			return card, nil
+		}
+		if !errors.Is(err, nfc.ErrNoCard) || time.Now().After(end) || ctx.Err() != nil {
+			p.fault(err)
+			return nil, err
+		}
+		if err := pause(ctx, lookInterval); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// renewField takes the field from the key and gives it back, if anything can.
+func (p *Place) renewField(ctx context.Context) error {
+	if !p.hasField() {
+		return nil
+	}
+	p.setSwitching(true)
+	defer p.setSwitching(false)
+	if err := p.setField(ctx, false); err != nil {
+		return err
+	}
+	if _, ok := p.Reader.Field.Switch.(*pcscField); !ok { // which takes the power and gives it at once
+		if err := pause(ctx, p.bench.Times.Settle); err != nil {
+			return err
+		}
+	}
+	return p.setField(ctx, true)
+}
+
+func (p *Place) setField(ctx context.Context, on bool) error {
+	if err := p.Reader.Field.Set(ctx, on); err != nil {
+		return fmt.Errorf("key %s: field: %w", p.Name, err)
+	}
+	return nil
 }
 
 // findReader returns the one reader that a part of a name means, or the only one of
@@ -62,5 +109,9 @@ func findReader(ctx context.Context, part string) (string, error) {
 	case 1:
 		return found[0], nil
 	}
-	return "", fmt.Errorf("%q is part of the names of %d readers: %q", part, len(found), found)
+	err = fmt.Errorf("%q is part of the names of %d readers: %q", part, len(found), found)
+	if len(loaded) == 0 { // of a reader with several slots, it lies in none
+		err = fmt.Errorf("%w: %w", nfc.ErrNoCard, err)
+	}
+	return "", err
 }

@@ -21,14 +21,7 @@ func (p *Place) Conformance(ctx context.Context, v *Verdict) *conformance.Bench 
 		b.Port = func() (hid.Port, error) { return p.openPort(ctx) }
 	}
 	if p.Reader != nil {
-		b.Card = func() (nfc.Card, error) {
-			if p.hasField() {
-				if err := p.Reader.Field.Set(ctx, true); err != nil {
-					return nil, err
-				}
-			}
-			return p.card(ctx)
-		}
+		b.Card = func() (nfc.Card, error) { return p.layOn(ctx) }
 	}
 	if p.CanCycle() {
 		b.PowerCycle = func(ctx context.Context) error {

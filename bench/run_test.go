@@ -185,6 +185,25 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// TestRetryOfSlowMessage: a message of which a report comes too late is the transport's
+// fault, though it is the key that says so.
+func TestRetryOfSlowMessage(t *testing.T) {
+	blue := newSoft(t, "ctap-2.3")
+	b := newBench(t, Options{}, blue.entry("blue", ""))
+	p := place(t, b, "blue")
+	v := judge(t, p)
+	if err := blue.key.Faults().Add(simulator.Fault{Kind: simulator.FaultLost, ToKey: true, Skip: 5}); err != nil {
+		t.Fatal(err)
+	}
+	run, err := p.Run(t.Context(), v, cases("MC-001"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := outcomes(run)["MC-001"]; o != conformance.Pass || len(run.Retries) != 1 || !strings.Contains(run.Retries[0].Fault, "MSG_TIMEOUT") {
+		t.Errorf("%v, retries %+v, %v", o, run.Retries, run.Results)
+	}
+}
+
 // playsAgain plays a recording without the bench: of cases that ran again, the last
 // try counts.
 func playsAgain(t *testing.T, recorded *bytes.Buffer, want []conformance.Result) {

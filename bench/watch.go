@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -20,9 +21,27 @@ const (
 	hidKeepalive = 0xbb
 	hidError     = 0xbf
 
+	messageTimeout = 5
+
 	upNeeded  = 2
 	checkOnly = 0x07 // P1 of a U2F authentication that wants no touch
+
+	nfcMessage = 0x10 // NFCCTAP_MSG
+
+	u2fRegister     = 0x01
+	u2fAuthenticate = 0x02
 )
+
+// What a key on a reader answers that works on a request, one that then waits for a touch
+// (section 11.3.7.2), and one that was asked by U2F and not touched.
+var (
+	nfcWorks   = []byte{0x91, 0x00}
+	nfcBlinks  = []byte{upNeeded, 0x91, 0x00}
+	notTouched = []byte{0x69, 0x85}
+)
+
+// errSlow is a fault of the transport that the key tells of.
+var errSlow = errors.New("CTAPHID error MSG_TIMEOUT: the key waited too long for the rest of a message")
 
 // A watchedPort looks at what goes by: the key says that it blinks, and errors that
 // are no answer of the key are counted.
@@ -81,21 +100,39 @@ func (w *watchedPort) saw(r []byte) {
 	case command == hidKeepalive && size == 1 && r[7] == upNeeded,
 		command == hidMessage && size == 2 && r[7] == 0x69 && r[8] == 0x85 && !w.checking: // conditions not satisfied: not touched
 		w.place.finger.blink()
+	case command == hidError && size == 1 && r[7] == messageTimeout:
+		// The reports of a message came too slowly: the system was busy. A case that is
+		// about that passes, and one that passes is not run again.
+		w.fault(errSlow)
+		fallthrough
 	case command == hidCBOR, command == hidMessage, command == hidError:
 		w.place.finger.answered()
 	}
 }
 
-// A watchedCard counts errors that are no answer of the key.
+// A watchedCard looks at what goes by on a reader, as a watchedPort does.
 type watchedCard struct {
 	nfc.Card
 	place *Place
+	u2f   bool // what is under way is U2F, and wants a touch
 }
 
+// Unwrap is for what the card can do besides: keep other programs out.
+func (w *watchedCard) Unwrap() nfc.Card { return w.Card }
+
 func (w *watchedCard) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
+	if len(apdu) > 2 && apdu[1] == nfcMessage {
+		w.place.finger.lift()
+	}
+	w.u2f = len(apdu) > 2 && apdu[0] == 0 && (apdu[1] == u2fRegister || apdu[1] == u2fAuthenticate && apdu[2] != checkOnly)
 	answer, err := w.Card.Transmit(ctx, apdu)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err != nil && ctx.Err() == nil:
 		w.place.fault(err)
+	case bytes.Equal(answer, nfcBlinks), w.u2f && bytes.Equal(answer, notTouched):
+		w.place.finger.blink()
+	case err == nil && !bytes.HasSuffix(answer, nfcWorks):
+		w.place.finger.answered()
 	}
 	return answer, err
 }

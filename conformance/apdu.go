@@ -72,6 +72,7 @@ func (p *probe) tryTransmit(apdu []byte) (data []byte, sw int, err error) {
 	p.log.add(Message{Door: DoorNFC, Data: bytes.Clone(apdu)})
 	answer, err := p.runner.card.Transmit(p.ctx, apdu)
 	if err != nil {
+		p.cardFailed = true
 		return nil, 0, err
 	}
 	p.log.add(Message{FromKey: true, Door: DoorNFC, Data: bytes.Clone(answer)})

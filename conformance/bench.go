@@ -71,7 +71,10 @@ func (b *Bench) wait(ctx context.Context, d time.Duration) {
 		b.Wait(ctx, d)
 		return
 	}
-	time.Sleep(d)
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // Touch is how the person behaves when the key blinks.

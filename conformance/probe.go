@@ -155,6 +155,7 @@ func (p *probe) finger(f Finger) {
 
 func (p *probe) wait(d time.Duration) {
 	p.bench.wait(p.ctx, d)
+	p.check(p.ctx.Err() == nil, "the run was ended")
 }
 
 // powerCycle cuts the power and gives it back.

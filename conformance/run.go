@@ -106,6 +106,7 @@ type runner struct {
 	wire           *wire
 	card           nfc.Card      // while the key lies on a reader
 	applet         bool          // is selected
+	cardFailed     bool          // to answer: it may have been taken away
 	cid            uint32        // our channel
 	base           map[int]any   // what getInfo said on the fresh key
 	info           map[int]any   // what getInfo said when the case began
@@ -144,6 +145,9 @@ func (r *runner) runCase(ctx context.Context, c *Case, variant string) {
 			r.dice = newDice(r.sel.Seed, c, p.protocol, "case")
 			f(p)
 		})
+		if ctx.Err() != nil && p.outcome == Fail {
+			return // by who ended the run, not by the key
+		}
 		result := p.result("")
 		result.Variant = variant
 		if len(protocols) > 1 {
@@ -175,7 +179,8 @@ func (r *runner) attempt(ctx context.Context, c *Case, variant string, protocol 
 		f(p)
 	})
 	log := r.log
-	r.log = nil // what follows is no part of the case
+	r.log = nil                          // what follows is no part of the case
+	p.ctx = context.WithoutCancel(p.ctx) // and done, whoever ended the run
 	p.cleanUp()
 	r.log = log
 	return p
@@ -222,6 +227,9 @@ func (p *probe) cleanUp() {
 		})
 	}
 	switch {
+	case p.cardFailed:
+		p.disconnect()
+		p.dirty()
 	case p.wire != nil && p.runner.card != nil: // off the reader, back to USB
 		p.disconnect()
 	case p.wire != nil && p.wire.dead != nil:
@@ -262,11 +270,12 @@ func (r *runner) connect() error {
 // openCard puts the key on the reader.
 func (r *runner) openCard() error {
 	card, err := r.bench.Card()
-	r.card, r.applet = card, false
+	r.card, r.applet, r.cardFailed = card, false, false
 	return err
 }
 
 func (r *runner) disconnect() {
+	r.cardFailed = false
 	if r.wire != nil {
 		r.wire.port.Close()
 		r.wire = nil

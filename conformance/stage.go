@@ -113,7 +113,7 @@ func (r *runner) prepare(p *probe, variant string) {
 	p.applicable()
 	if !r.bench.Release {
 		r.info, r.pin = p.getInfo(), r.bench.PIN
-		p.need(want == stageFramed || want == stagePIN && r.pin != "", "needs a stage that a key in use cannot be put into")
+		p.need(want == stageFramed || want == stagePIN && r.pin != "", "starts from a reset key, or a PIN or setting that this key in use does not have")
 		set := p.option("clientPin") == true
 		p.need(!set || r.pin != "" || p.Group() == "HID" || p.Group() == "INF", "the PIN is not known")
 		p.need(!set || !p.word("nopin"), "a PIN is set")

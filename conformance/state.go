@@ -177,7 +177,7 @@ func staCases() cases {
 			}
 		},
 		"STA-011": func(p *probe) {
-			var worst time.Duration
+			var worst, second time.Duration
 			for start := time.Now(); time.Since(start) < time.Minute; p.wait(100 * time.Millisecond) {
 				sent := time.Now()
 				p.getInfo()
@@ -187,9 +187,13 @@ func staCases() cases {
 				if p.option("clientPin") != nil {
 					p.retries()
 				}
-				worst = max(worst, time.Since(sent))
+				took := time.Since(sent)
+				worst, second = max(worst, took), max(second, min(worst, took))
 			}
-			p.check(worst < time.Second, "a round took %v", worst)
+			p.check(second < time.Second && worst < 3*time.Second, "rounds took %v and %v", worst, second)
+			if worst >= time.Second {
+				p.warn("one round took %v: the key, or a system that was busy", worst)
+			}
 			p.note("observed: the longest round took %v", worst)
 		},
 		"STA-012": func(p *probe) {

@@ -49,11 +49,17 @@ func (p *probe) u2f(ins, p1 byte, data []byte) ([]byte, int) {
 	return p.message(extendedAPDU(claISO, ins, p1, 0, data))
 }
 
-// u2fPolled asks until the key is touched.
+// u2fPolled asks until the key is touched. One that lies on a reader since it was touched
+// is laid on it again.
 func (p *probe) u2fPolled(apdu []byte) (data []byte, sw int) {
-	for range 150 {
+	for i := range 150 {
 		if data, sw = p.message(apdu); sw != swConditions {
 			return data, sw
+		}
+		if i == 0 && p.wire == nil && !p.watched {
+			p.field()
+			p.selectApplet()
+			continue
 		}
 		p.blinks()
 		p.wait(200 * time.Millisecond)

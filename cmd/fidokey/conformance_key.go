@@ -206,7 +206,10 @@ func (e *env) benchInUse(ctx context.Context, path string, watch *goneWatch, o *
 				return nil, err
 			}
 			card, err := nfc.OpenReader(ctx, reader)
-			return card, watch.note(err)
+			if watch.note(err) != nil {
+				return nil, err
+			}
+			return &watchedCard{card, watch}, nil
 		}
 		return bench
 	}
@@ -293,6 +296,20 @@ func (p *watchedPort) look(err error) error {
 func (p *watchedPort) Close() error {
 	p.closed = true
 	return p.Port.Close()
+}
+
+// A watchedCard tells when the key behind it is taken away.
+type watchedCard struct {
+	nfc.Card
+	watch *goneWatch
+}
+
+func (c *watchedCard) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
+	answer, err := c.Card.Transmit(ctx, apdu)
+	if errors.Is(err, transport.ErrClosed) {
+		c.watch.note(err)
+	}
+	return answer, err
 }
 
 // shellWord quotes a word for a shell where that is needed.

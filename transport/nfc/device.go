@@ -23,10 +23,27 @@ const (
 // ends, Transmit returns as soon as it can, with an error or with the response.
 //
 // Errors of a card that was taken away wrap transport.ErrClosed. A Card may be a
-// [Transactor], and a transport.Carrier if it is no contactless one.
+// [Transactor], and a transport.Carrier if it is no contactless one; a Card that wraps
+// another is looked through by its method Unwrap, which returns that.
 type Card interface {
 	Transmit(ctx context.Context, apdu []byte) ([]byte, error)
 	Close() error
+}
+
+// cardAs finds what only some cards can do, in a Card or in the one that it wraps: a
+// wrapper has a method Unwrap.
+func cardAs[T any](card Card) (T, bool) {
+	for {
+		if can, ok := card.(T); ok {
+			return can, true
+		}
+		wrapper, ok := card.(interface{ Unwrap() Card })
+		if !ok {
+			var none T
+			return none, false
+		}
+		card = wrapper.Unwrap()
+	}
 }
 
 // aid is the application identifier of FIDO (CTAP 2.1, section 11.3.3).
@@ -109,7 +126,7 @@ func (d *Device) selectFIDO(ctx context.Context) error {
 
 // Transport returns what the Card says, "nfc" or "smart-card"; "nfc" if it does not.
 func (d *Device) Transport() string {
-	if c, ok := d.card.(transport.Carrier); ok {
+	if c, ok := cardAs[transport.Carrier](d.card); ok {
 		return c.Transport()
 	}
 	return transportNFC

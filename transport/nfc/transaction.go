@@ -18,7 +18,7 @@ func (d *Device) begin(ctx context.Context) (_ context.Context, end func(), err 
 	if err != nil {
 		return nil, nil, err
 	}
-	card, ok := d.card.(Transactor)
+	card, ok := cardAs[Transactor](d.card)
 	if !ok {
 		return ctx, release, nil
 	}

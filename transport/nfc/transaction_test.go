@@ -60,6 +60,26 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
+// A wrapper is a Card that looks at what another does.
+type wrapper struct{ nfc.Card }
+
+func (w wrapper) Unwrap() nfc.Card { return w.Card }
+
+// TestTransactionsThroughWrapper: what is wrapped keeps other programs out all the same.
+func TestTransactionsThroughWrapper(t *testing.T) {
+	card := &sharedCard{fakeCard: &fakeCard{responses: script("5532465f56329000", "009000")}}
+	dev, err := nfc.Open(t.Context(), wrapper{wrapper{card}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dev.Exchange(t.Context(), []byte{4}); err != nil {
+		t.Error(err)
+	}
+	if card.most != 1 || card.held != 0 {
+		t.Errorf("%d transactions at a time, %d are left", card.most, card.held)
+	}
+}
+
 // clientPIN is a command of that name without anything else in it.
 func clientPIN(subcommand byte) []byte { return []byte{6, 0xa2, 1, 2, 2, subcommand} }
 

@@ -122,8 +122,10 @@ func (d *Device) transmit(ctx context.Context, raw []byte) ([]byte, StatusWord, 
 		return nil, 0, err
 	}
 	response, err := d.card.Transmit(ctx, raw)
-	if late, ok := d.card.(latecomer); ok && err != nil && ctx.Err() != nil {
-		response, err = d.late(late, err)
+	if err != nil && ctx.Err() != nil {
+		if late, ok := cardAs[latecomer](d.card); ok {
+			response, err = d.late(late, err)
+		}
 	}
 	if err != nil {
 		return nil, 0, err
