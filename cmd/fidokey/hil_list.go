@@ -61,6 +61,9 @@ func listPlace(ctx context.Context, p *bench.Place) (k hilKey, err error) {
 	k = hilKey{Name: p.Name, Power: p.Power.Name(), Touch: p.Touch.Name(), Release: p.Release}
 	if p.Reader != nil {
 		k.Reader = p.Reader.Name
+		if p.Power.Switch == nil && p.CanCycle() {
+			k.Power = "field"
+		}
 	}
 	h, err := p.Holder()
 	if err != nil {
