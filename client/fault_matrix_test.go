@@ -308,6 +308,9 @@ type scene struct {
 	seen     int
 	hit      atomic.Bool
 	harmless bool // from now on nothing goes wrong
+
+	watch func()       // is called with each report and APDU; may be nil
+	reach atomic.Int64 // how long the person takes to touch the key
 }
 
 // A preparedScene is what scenes begin with.
@@ -399,7 +402,7 @@ func (p *preparedScene) enter(t *testing.T, card bool) *scene {
 	s := &scene{preparedScene: p, t: t, card: card, storage: simulator.NewMemory(), finger: simulator.DefaultFinger, person: &forgetful{pin: rightPIN}}
 	var err error
 	s.a, err = simulator.New(simulator.Config{
-		Profile: p.profile, Storage: s.storage,
+		Profile: p.profile, Storage: s.storage, Presence: s.presence,
 		Finger: func(context.Context, simulator.FingerRequest) simulator.Sample {
 			return simulator.Sample{Finger: s.finger}
 		},
@@ -469,10 +472,22 @@ type wornCable struct {
 
 func (c *wornCable) Read(report []byte) (int, error) {
 	n, err := c.Port.Read(report)
+	c.s.look()
 	if err == nil && report[4] != 0x80|0x3b && c.s.fault.report != nil && c.s.strikes() {
 		n = c.s.fault.report(report[:n])
 	}
 	return n, err
+}
+
+func (c *wornCable) Write(report []byte) (int, error) {
+	c.s.look()
+	return c.Port.Write(report)
+}
+
+func (s *scene) look() {
+	if s.watch != nil {
+		s.watch()
+	}
 }
 
 // A wornCard does the same to APDUs.
@@ -482,6 +497,7 @@ type wornCard struct {
 }
 
 func (c *wornCard) Transmit(ctx context.Context, apdu []byte) ([]byte, error) {
+	c.s.look()
 	send := func() ([]byte, error) { return c.Card.Transmit(ctx, apdu) }
 	if c.s.fault.apdu != nil && c.s.strikes() {
 		return c.s.fault.apdu(ctx, c.s, send)

@@ -42,10 +42,16 @@ func (k *Key) infoOfU2F(ctx context.Context, failed error) (*ctap2.GetInfoRespon
 	// A key that says that it speaks CTAP2, or does not say, must have answered: what
 	// went wrong on the way says nothing about the key.
 	lost := errors.Is(failed, context.DeadlineExceeded) || errors.Is(failed, transport.ErrFraming) || errors.Is(failed, transport.ErrBusy)
+	if ctx.Err() != nil && !errors.Is(failed, ctx.Err()) {
+		return nil, ended(ctx)
+	}
 	if ctx.Err() != nil || lost && (claims || !ok) || claims && !answered(failed) || errors.Is(failed, transport.ErrClosed) {
 		return nil, failed
 	}
 	version, err := u2f.Do(ctx, k.dev, u2f.Version{})
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
 	if err != nil || version.Version != u2f.V2 {
 		return nil, failed
 	}

@@ -112,8 +112,12 @@ func (p *Port) SetReadDeadline(t time.Time) error {
 	defer p.mu.Unlock()
 	p.timer.Stop()
 	p.deadline = t
-	if !t.IsZero() {
-		p.timer.Reset(time.Until(t)) // at once if it has passed
+	switch left := time.Until(t); {
+	case t.IsZero():
+	case left > 0:
+		p.timer.Reset(left)
+	default:
+		p.changed.Broadcast()
 	}
 	return nil
 }
