@@ -463,9 +463,7 @@ func (l *leakTest) ledger() []string {
 // that store one on purpose. Every file that the program made is looked at.
 func (l *leakTest) modes() (stored []string) {
 	l.Helper()
-	for _, name := range []string{"simulator.db", "run.db"} {
-		stored = append(stored, name)
-	}
+	stored = []string{"simulator.db", "run.db"}
 	tokens := 0
 	err := filepath.WalkDir(l.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {

@@ -318,7 +318,7 @@ func (p *hidrawPort) Close() error                      { return p.file.Close() 
 // gone makes the errors of a device that was unplugged or closed wrap
 // transport.ErrClosed. The kernel says EIO to a reader and ENODEV to a writer.
 func gone(err error) error {
-	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) || err == io.EOF {
+	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
 	}
 	return err
