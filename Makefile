@@ -1,6 +1,6 @@
 GO ?= go
 FUZZTIME ?= 20s
-STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Smart-card readers are reached through a C library, where it is there to build with. The shell
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
@@ -30,10 +30,9 @@ fuzz: # every fuzz target for FUZZTIME
 		echo "$${file%/*} $${func#func }"; \
 		$(GO) test $(TAGS) -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" || exit 1; done
 
-lint: # format, vet, staticcheck, go.mod
+lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
-	$(GO) vet $(TAGS) ./...
-	$(GO) run $(STATICCHECK) $(TAGS) ./...
+	$(GO) run $(LINT) run $$(pkg-config --exists libpcsclite 2> /dev/null && echo --build-tags=pcsc) ./...
 	$(GO) mod tidy -diff
 
 cross: # compiles for the other systems, without C

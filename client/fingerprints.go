@@ -241,7 +241,7 @@ func (e *enrollment) enroll(ctx context.Context) (Fingerprint, error) {
 	if err != nil {
 		var refused *ctap2.Error
 		if !errors.As(err, &refused) {
-			e.undo(ctx, nil)
+			err = e.undo(ctx, nil, err)
 		}
 		return Fingerprint{}, err
 	}
@@ -250,8 +250,7 @@ func (e *enrollment) enroll(ctx context.Context) (Fingerprint, error) {
 		_, err = e.send(ctx, e.token, ctap2.SetFriendlyName, &ctap2.BioEnrollmentParams{TemplateID: finger.ID, TemplateFriendlyName: &e.Name})
 	}
 	if err != nil {
-		e.undo(ctx, finger.ID)
-		return Fingerprint{}, err
+		return Fingerprint{}, e.undo(ctx, finger.ID, err)
 	}
 	return finger, nil
 }
@@ -308,16 +307,29 @@ func (e *enrollment) malformed(what string) error {
 	return fmt.Errorf("%v: %w: %s", e.command(), ctap2.ErrMalformed, what)
 }
 
-// undo ends the enrolment on the key, as far as the key still listens. A template
-// is removed only if this enrolment has stored it.
-func (e *enrollment) undo(ctx context.Context, id []byte) {
+// undo ends the enrolment on the key, as far as the key still listens, and returns
+// the error of the flow: failed, and whether something may be left. A template is
+// removed only if this enrolment has stored it, or may have.
+func (e *enrollment) undo(ctx context.Context, id []byte, failed error) error {
 	ctx = context.WithoutCancel(ctx)
 	_, err := e.send(ctx, nil, ctap2.CancelCurrentEnrollment, nil)
-	if e.stored && len(id) > 0 {
-		_, second := e.send(ctx, e.token, ctap2.RemoveEnrollment, &ctap2.BioEnrollmentParams{TemplateID: id})
-		err = errors.Join(err, second)
+	var unknown *mayBeDone
+	maybe := errors.As(failed, &unknown)
+	if (e.stored || maybe) && len(id) > 0 {
+		_, removed := e.send(ctx, e.token, ctap2.RemoveEnrollment, &ctap2.BioEnrollmentParams{TemplateID: id})
+		var refused *ctap2.Error
+		switch certain := removed == nil || errors.As(removed, &refused); {
+		case !certain && !maybe:
+			failed = &mayBeDone{"the fingerprint may be stored", failed}
+		case certain && maybe:
+			failed = unknown.err
+		}
+		if e.stored {
+			err = errors.Join(err, removed)
+		}
 	}
 	if err != nil {
 		transport.Tolerate(ctx, ctap2.Finding{What: fmt.Sprintf("an enrolment that failed may not have ended on the key: %v", err), Where: e.command().String()})
 	}
+	return failed
 }

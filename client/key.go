@@ -54,13 +54,16 @@ type Options struct {
 // A Key is a security key that flows are run on, one at a time. Several Keys may
 // be used at once.
 type Key struct {
-	dev      *watched
-	options  Options
-	prompt   Prompt
-	info     *ctap2.GetInfoResponse
-	last     *ctap2.GetInfoResponse // info, as far as it was ever asked for
-	token    *heldToken
-	protocol pin.Protocol // that has worked; 0: not known yet
+	dev     *watched
+	options Options
+	prompt  Prompt
+	info    *ctap2.GetInfoResponse
+	last    *ctap2.GetInfoResponse // info, as far as it was ever asked for
+	// mayHaveCTAP2 means that info is that of U2F for a key which should have known
+	// better. The next flow asks again: it may have been disturbed.
+	mayHaveCTAP2 bool
+	token        *heldToken
+	protocol     pin.Protocol // that has worked; 0: not known yet
 	// largeBlobKeys says of each credential that was listed whether it has one.
 	largeBlobKeys map[string]bool
 	// enteredPIN is kept while a flow may ask for the key to be laid on the reader
@@ -110,7 +113,8 @@ func (k *Key) Info(ctx context.Context) (*ctap2.GetInfoResponse, error) {
 // and with what the key says of itself.
 func (k *Key) begin(ctx context.Context) (context.Context, *ctap2.GetInfoResponse, error) {
 	ctx = k.listen(ctx)
-	if k.info == nil {
+	if k.info == nil || k.mayHaveCTAP2 {
+		k.mayHaveCTAP2 = false
 		info, err := ctap2.Do(ctx, k.dev, ctap2.GetInfo{})
 		if err != nil {
 			info, err = k.infoOfU2F(ctx, err)
@@ -161,6 +165,9 @@ func (w *watched) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	ctx, cancel := w.watch(ctx, command, &waited)
 	defer cancel()
 	answer, err := w.Device.Exchange(ctx, msg)
+	if err != nil {
+		err = unanswered(msg, err)
+	}
 	if err := w.tapMissing(command, answer, waited, err); err != nil {
 		return nil, err
 	}

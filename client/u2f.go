@@ -39,20 +39,34 @@ func (w *watched) Message(ctx context.Context, apdu []byte) ([]byte, error) {
 func (k *Key) infoOfU2F(ctx context.Context, failed error) (*ctap2.GetInfoResponse, error) {
 	claimer, ok := transport.As[interface{ ClaimsCTAP2() bool }](k.dev.Device)
 	claims := ok && claimer.ClaimsCTAP2()
-	silent := errors.Is(failed, context.DeadlineExceeded) && (claims || !ok)
-	if ctx.Err() != nil || silent || errors.Is(failed, transport.ErrClosed) {
+	// A key that says that it speaks CTAP2, or does not say, must have answered: what
+	// went wrong on the way says nothing about the key.
+	lost := errors.Is(failed, context.DeadlineExceeded) || errors.Is(failed, transport.ErrFraming) || errors.Is(failed, transport.ErrBusy)
+	if ctx.Err() != nil && !errors.Is(failed, ctx.Err()) {
+		return nil, ended(ctx)
+	}
+	if ctx.Err() != nil || lost && (claims || !ok) || claims && !answered(failed) || errors.Is(failed, transport.ErrClosed) {
 		return nil, failed
 	}
 	version, err := u2f.Do(ctx, k.dev, u2f.Version{})
+	if err != nil && ctx.Err() != nil {
+		return nil, err
+	}
 	if err != nil || version.Version != u2f.V2 {
 		return nil, failed
 	}
-	if claims || !errors.Is(failed, transport.ErrUnsupported) && !errors.Is(failed, ctap2.ErrInvalidCommand) {
+	if k.mayHaveCTAP2 = claims || !errors.Is(failed, transport.ErrUnsupported) && !errors.Is(failed, ctap2.ErrInvalidCommand); k.mayHaveCTAP2 {
 		transport.Tolerate(ctx, ctap2.Finding{
 			What: fmt.Sprintf("the key is used with U2F, since it failed with CTAP2: %v", failed), Where: ctap2.CommandGetInfo.String(),
 		})
 	}
 	return &ctap2.GetInfoResponse{Versions: []string{ctap2.VersionU2F}}, nil
+}
+
+// answered reports whether an error is about an answer of the key.
+func answered(err error) bool {
+	var refused *ctap2.Error
+	return errors.As(err, &refused) || errors.Is(err, ctap2.ErrMalformed) || errors.Is(err, transport.ErrUnsupported)
 }
 
 // onlyU2F reports whether a key speaks no CTAP2.

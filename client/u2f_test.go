@@ -58,7 +58,7 @@ func TestU2FInfo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newStation(t, simulator.Config{Profile: profile(t, tt.profile, tt.edit)})
 			if tt.canned != nil {
-				s.simulator.Faults().Add(simulator.Fault{Kind: simulator.FaultCanned, Command: ctap2.CommandGetInfo, Answer: tt.canned})
+				s.simulator.Faults().Add(simulator.Fault{Kind: simulator.FaultCanned, Command: ctap2.CommandGetInfo, Times: 2, Answer: tt.canned})
 			}
 			info, err := s.Info(t.Context())
 			if tt.err != nil {

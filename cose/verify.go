@@ -21,7 +21,7 @@ var ErrSignature = errors.New("cose: signature does not verify")
 // (Level 3, section 6.5.5). It returns [ErrSignature] when the signature is
 // wrong and [ErrUnsupportedKey] when it cannot judge.
 func (k *Key) Verify(message, sig []byte) error {
-	ok := false
+	var ok bool
 	switch pub := k.Public.(type) {
 	case *ecdsa.PublicKey:
 		hash := ecdsaHash(k.Algorithm, pub.Curve)

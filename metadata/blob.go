@@ -144,7 +144,7 @@ func (b *blobReader) object() error {
 
 func (b *blobReader) delimiter(want json.Delim) error {
 	got, err := b.decoder.Token()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err == nil && got != want {

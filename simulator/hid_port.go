@@ -82,6 +82,14 @@ func (p *Port) Read(report []byte) (int, error) {
 	}
 }
 
+// Drain throws away the reports that wait, and returns how many they were.
+func (p *Port) Drain() (reports int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	reports, p.waiting = p.waiting, 0
+	return reports
+}
+
 // Write gives the authenticator an output report.
 func (p *Port) Write(report []byte) (int, error) {
 	if size := p.hid.ReportSize(); len(report) != size {
@@ -104,8 +112,12 @@ func (p *Port) SetReadDeadline(t time.Time) error {
 	defer p.mu.Unlock()
 	p.timer.Stop()
 	p.deadline = t
-	if !t.IsZero() {
-		p.timer.Reset(time.Until(t)) // at once if it has passed
+	switch left := time.Until(t); {
+	case t.IsZero():
+	case left > 0:
+		p.timer.Reset(left)
+	default:
+		p.changed.Broadcast()
 	}
 	return nil
 }

@@ -80,9 +80,9 @@ func TestIdentity(t *testing.T) {
 		}
 		seen[state] = true
 	}
-	made := k.add(testRP, "alice")
+	k.add(testRP, "alice")
 	check("a discoverable credential", true)
-	made = k.add(testRP, "alice")
+	made := k.add(testRP, "alice")
 	check("an overwrite", true)
 	k.manage(7, m{2: descriptor(made.id), 3: m{"id": []byte("alice")}})
 	check("an update", true)

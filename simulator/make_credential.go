@@ -3,6 +3,7 @@ package simulator
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/fidokey/fidokey/cose"
@@ -223,7 +224,7 @@ func (a *Authenticator) excluded(list []ctap2.Descriptor, rp rpIDHash, uv bool) 
 // behind their back which credentials it has. What they answer does not matter.
 func (a *Authenticator) tellExcluded(c *call, rpID string, present bool) error {
 	if !present {
-		if err := a.waitForConsent(c, rpID); err == ctap2.ErrKeepaliveCancel {
+		if err := a.waitForConsent(c, rpID); errors.Is(err, ctap2.ErrKeepaliveCancel) {
 			return err
 		}
 	}

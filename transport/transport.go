@@ -39,7 +39,29 @@ var (
 	// ErrBusy is returned when another program used the authenticator for as
 	// long as the context allowed to wait. Nothing of ours was done.
 	ErrBusy = errors.New("device busy")
+	// ErrFraming is what the error of a Device is, by [errors.Is], for bytes that no
+	// authenticator may send: it, or what carries it, is broken or was disturbed.
+	ErrFraming = errors.New("broken message")
+	// ErrNotDone is what the error of an Exchange is, by [errors.Is], where the
+	// authenticator has not done what the message says: it was not sent, or the
+	// authenticator refused it below CTAP2, or confirmed that it was cancelled. Of
+	// a message without an answer nobody knows.
+	ErrNotDone = errors.New("not done")
 )
+
+// A FramingError is an [ErrFraming] with words of its own.
+type FramingError string
+
+func (e FramingError) Error() string        { return string(e) }
+func (e FramingError) Is(target error) bool { return target == ErrFraming }
+
+// NotDone makes an error one that is [ErrNotDone]; its text stays.
+func NotDone(err error) error { return notDone{err} }
+
+type notDone struct{ error }
+
+func (e notDone) Unwrap() error        { return e.error }
+func (e notDone) Is(target error) bool { return target == ErrNotDone }
 
 // Carrier is implemented by a Device that knows what carries it.
 type Carrier interface {

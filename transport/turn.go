@@ -29,7 +29,7 @@ func (t Turn) Take(ctx context.Context, timeout time.Duration) (_ context.Contex
 	}
 	if ctx.Err() != nil {
 		defer release()
-		return nil, nil, Ended(ctx, "not sent", nil)
+		return nil, nil, NotDone(Ended(ctx, "not sent", nil))
 	}
 	return ctx, release, nil
 }

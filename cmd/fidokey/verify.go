@@ -288,7 +288,7 @@ func (o *verifyOptions) readOptions(e *env, assertion bool) error {
 	if err != nil {
 		return err
 	}
-	word := ""
+	var word string
 	if assertion {
 		word, err = o.asked.request(text)
 	} else {

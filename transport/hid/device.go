@@ -196,7 +196,7 @@ func (d *Device) call(ctx context.Context, cmd command, data []byte) ([]byte, er
 	}
 	defer release()
 	if d.fault != nil {
-		return nil, fmt.Errorf("%s: %w", cmd, d.fault)
+		return nil, fmt.Errorf("%s: %w", cmd, transport.NotDone(d.fault))
 	}
 
 	var a assembler
@@ -214,6 +214,7 @@ func (d *Device) call(ctx context.Context, cmd command, data []byte) ([]byte, er
 // key is busy with another channel.
 func (d *Device) transact(ctx context.Context, a *assembler, cmd command, data []byte) (answer []byte, err error) {
 	err = retryBusy(ctx, func() error {
+		d.drain()
 		if err := d.send(d.channel, cmd, data); err != nil {
 			return err
 		}
@@ -221,6 +222,15 @@ func (d *Device) transact(ctx context.Context, a *assembler, cmd command, data [
 		return err
 	})
 	return answer, err
+}
+
+// drain throws away what came before a request: it cannot be the answer. CTAPHID has
+// no numbers that tell the answers to two requests apart, so that one report too many
+// would have each answer taken for that to the request behind it, for ever.
+func (d *Device) drain() {
+	if p, ok := d.port.(drainer); ok {
+		p.Drain()
+	}
 }
 
 // settle makes the channel fit for the next call after err, the error of a call
@@ -235,10 +245,12 @@ func (d *Device) settle(ctx context.Context, a *assembler, cmd command, err erro
 	var end *transport.EndedError
 	if errors.As(err, &end) && cmd == cmdCBOR {
 		answer, ok := d.cancel(ctx, a)
-		if ok && answer[0] == 0 {
+		switch {
+		case ok && answer[0] == 0:
 			return answer, nil
-		}
-		if ok || d.fault != nil {
+		case ok:
+			return nil, transport.NotDone(err)
+		case d.fault != nil:
 			return nil, err
 		}
 	}

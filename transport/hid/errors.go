@@ -1,7 +1,6 @@
 package hid
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/fidokey/fidokey/transport"
@@ -9,7 +8,7 @@ import (
 
 // ErrFraming is wrapped by the error for a packet that cannot stand where the
 // key sent it. The text names the packet.
-var ErrFraming = errors.New("broken CTAPHID message")
+var ErrFraming error = transport.FramingError("broken CTAPHID message")
 
 // Error is the code in a CTAPHID_ERROR message (CTAP 2.1, section 11.2.9.1.6).
 type Error byte
@@ -57,7 +56,16 @@ func (e Error) Error() string {
 
 // Is has ERR_INVALID_CMD mean transport.ErrUnsupported: it is how a key without
 // CTAP2, or without U2F, answers a message of the one that it lacks. ErrChannelBusy
-// is a [transport.ErrBusy].
+// is a [transport.ErrBusy]. But for ErrOther, which may mean anything, all of them
+// are about the packets of a message, which is not carried out then.
 func (e Error) Is(target error) bool {
-	return e == ErrInvalidCmd && target == transport.ErrUnsupported || e == ErrChannelBusy && target == transport.ErrBusy
+	switch target {
+	case transport.ErrUnsupported:
+		return e == ErrInvalidCmd
+	case transport.ErrBusy:
+		return e == ErrChannelBusy
+	case transport.ErrNotDone:
+		return e != ErrOther && errorNames[e] != ""
+	}
+	return false
 }

@@ -257,13 +257,20 @@ func (p *hidrawPort) tryLock() error {
 	// What the key told the other program is in our queue too. The kernel keeps
 	// 64 reports, and when they are not read the next ones are lost.
 	p.waited = false
-	return p.control(func(fd int) error {
-		for {
+	p.Drain()
+	return nil
+}
+
+// Drain throws away the reports that wait.
+func (p *hidrawPort) Drain() (reports int) {
+	_ = p.control(func(fd int) error {
+		for ; ; reports++ {
 			if n, err := unix.Read(fd, p.out[1:]); n <= 0 || err != nil {
 				return nil // empty, or the next Read says what is wrong
 			}
 		}
 	})
+	return reports
 }
 
 // control calls f with the open file, without waiting for anything.
@@ -311,7 +318,7 @@ func (p *hidrawPort) Close() error                      { return p.file.Close() 
 // gone makes the errors of a device that was unplugged or closed wrap
 // transport.ErrClosed. The kernel says EIO to a reader and ENODEV to a writer.
 func gone(err error) error {
-	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) || err == io.EOF {
+	if errors.Is(err, unix.EIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: %w", transport.ErrClosed, err)
 	}
 	return err

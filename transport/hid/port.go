@@ -28,3 +28,7 @@ type Port interface {
 	// Close releases the device and wakes Read.
 	Close() error
 }
+
+// A drainer is a Port that can throw away the reports that wait to be read, without
+// waiting for more. It returns how many they were.
+type drainer interface{ Drain() (reports int) }

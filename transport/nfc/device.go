@@ -192,12 +192,19 @@ func (d *Device) exchange(ctx context.Context, msg []byte) ([]byte, error) {
 	switch {
 	case ctx.Err() != nil && (err != nil || sw == swStatus):
 		if d.unselected == nil && (d.messageP1 == p1StatusUpdates || d.halfSent) {
-			if answer, ok := d.cancel(); ok {
+			answer, cancelErr := d.cancel()
+			switch {
+			case cancelErr == nil && answer[0] == 0:
 				return answer, nil
+			case cancelErr == nil:
+				return nil, transport.NotDone(transport.Ended(ctx, seen, err))
 			}
 		}
 		return nil, transport.Ended(ctx, seen, err)
 	case err != nil:
+		if d.halfSent && d.unselected == nil && !errors.Is(err, transport.ErrClosed) {
+			_, _ = d.cancel()
+		}
 		return nil, err
 	}
 	return ctapAnswer(answer, sw)
@@ -260,9 +267,9 @@ func ctapAnswer(answer []byte, sw StatusWord) ([]byte, error) {
 	return answer, nil
 }
 
-// cancel ends the running message and returns its answer if the key had done
-// the work already (CTAP 2.1, section 11.3.7.2).
-func (d *Device) cancel() (answer []byte, ok bool) {
+// cancel ends the running message and returns its answer, with status 00 if the key
+// had done the work already (CTAP 2.1, section 11.3.7.2).
+func (d *Device) cancel() ([]byte, error) {
 	// Nobody is to be asked for a touch any more: statuses are not reported.
 	ctx, stop := context.WithTimeout(context.Background(), cancelTimeout)
 	defer stop()
@@ -273,10 +280,10 @@ func (d *Device) cancel() (answer []byte, ok bool) {
 	for err == nil && sw == swStatus && pause(ctx) {
 		answer, sw, err = d.command(ctx, apdu{cla: claCTAP, ins: insGetResponse})
 	}
-	if err == nil {
-		answer, err = ctapAnswer(answer, sw)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err == nil && answer[0] == 0
+	return ctapAnswer(answer, sw)
 }
 
 // Message sends a U2F command APDU of any form, in the form that the Device
@@ -329,7 +336,7 @@ func (d *Device) take(ctx context.Context) (_ context.Context, release func(), e
 	ctx, release, err = d.turn.Take(ctx, DefaultTimeout)
 	if err == nil && d.closed {
 		release()
-		return nil, nil, transport.ErrClosed
+		return nil, nil, transport.NotDone(transport.ErrClosed)
 	}
 	return ctx, release, err
 }

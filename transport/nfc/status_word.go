@@ -8,7 +8,7 @@ import (
 )
 
 // ErrFraming is wrapped by the error for a response that no card may give.
-var ErrFraming = errors.New("broken card response")
+var ErrFraming error = transport.FramingError("broken card response")
 
 // ErrPretender is wrapped by the error for a card that takes the selection of the
 // FIDO applet and then answers nothing, as the smart-card interface of some keys
@@ -75,9 +75,16 @@ func (s StatusWord) Error() string {
 }
 
 // Is has an unknown instruction or class mean transport.ErrUnsupported: it is how
-// a card without CTAP2 answers NFCCTAP_MSG.
+// a card without CTAP2 answers NFCCTAP_MSG. ErrUnknown is a transport.ErrFraming, for
+// readers make it up where a card did not answer as it should.
 func (s StatusWord) Is(target error) bool {
-	return (s == ErrInstruction || s == ErrClass) && target == transport.ErrUnsupported
+	switch target {
+	case transport.ErrUnsupported:
+		return s == ErrInstruction || s == ErrClass
+	case transport.ErrFraming:
+		return s == ErrUnknown
+	}
+	return false
 }
 
 func (s StatusWord) sw1() byte { return byte(s >> 8) }

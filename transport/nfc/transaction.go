@@ -10,7 +10,7 @@ import (
 )
 
 // errNotTried is wrapped by the error for a message that was not sent again.
-var errNotTried = errors.New("the applet had to be selected again, which voids what the PIN was encrypted with; it was not tried, try again")
+var errNotTried = transport.NotDone(errors.New("the applet had to be selected again, which voids what the PIN was encrypted with; it was not tried, try again"))
 
 // begin waits for our turn, within the program and on the card.
 func (d *Device) begin(ctx context.Context) (_ context.Context, end func(), err error) {

@@ -20,6 +20,7 @@ func (d *Device) command(ctx context.Context, a apdu) ([]byte, StatusWord, error
 		return d.transmitAll(ctx, a, apdu.extended)
 	}
 	// Some readers refuse an Le in any block but the last.
+	chained := false
 	for len(a.data) > chainBlock {
 		d.halfSent = true
 		block := apdu{cla: a.cla | claChain, ins: a.ins, p1: a.p1, p2: a.p2, data: a.data[:chainBlock], le: -1}
@@ -28,16 +29,28 @@ func (d *Device) command(ctx context.Context, a apdu) ([]byte, StatusWord, error
 			return nil, 0, err
 		}
 		if sw != swOK {
-			d.halfSent = false
+			d.endChain(chained)
 			return nil, 0, fmt.Errorf("chained command: %w", sw)
 		}
-		a.data = a.data[chainBlock:]
+		a.data, chained = a.data[chainBlock:], true
 	}
 	data, sw, err := d.transmitAll(ctx, a, apdu.short)
+	if err == nil && sw != swOK && sw != swStatus {
+		d.endChain(chained)
+	}
 	if err == nil {
 		d.halfSent = false
 	}
 	return data, sw, err
+}
+
+// endChain is for a block that was refused. That may be the reader's doing, while the
+// card still waits for the block; any other command ends a chain.
+func (d *Device) endChain(begun bool) {
+	d.halfSent = false
+	if begun {
+		_, _ = d.cancel()
+	}
 }
 
 // transmitAll sends one APDU and collects the response, which a card may hand
@@ -56,6 +69,11 @@ func (d *Device) transmitAll(ctx context.Context, a apdu, encode func(apdu) []by
 		}
 		var part []byte
 		part, sw, err = d.getResponse(ctx, int(sw.sw2()))
+		if err == nil && sw != swOK && sw != swStatus && sw.sw1() != sw1More {
+			// Not wrapped: a command that was refused is sent again, and this one
+			// was carried out.
+			err = fmt.Errorf("%w: the rest of the response: %v", ErrFraming, error(sw))
+		}
 		if err == nil && len(part) == 0 && sw.sw1() == sw1More {
 			err = fmt.Errorf("%w: an empty part of a response, and more to come", ErrFraming)
 		}
