@@ -94,7 +94,10 @@ func ParseProfile(data []byte) (*Profile, error) {
 	if err := strict.Decode(p); err != nil {
 		return nil, err
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // readProfile returns the members of a profile on top of those of its bases.
