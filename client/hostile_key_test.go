@@ -107,17 +107,25 @@ func (h *hostileKey) judgePIN(ctx context.Context, request, answer []byte) {
 		told := h.told
 		switch {
 		case told == nil || told.PINRetries == nil || *told.PINRetries < client.DefaultMinRetries || told.PowerCycleState != nil && *told.PowerCycleState:
-			h.errorf("exchange %d: a PIN is tried on a key that says %+v of its tries", h.asked, told)
+			h.errorf("exchange %d: a PIN is tried on a key that says %+v of its tries", h.asked, saidOf(told))
 		case h.sent > 2:
 			h.errorf("exchange %d: one PIN is tried %d times", h.asked, h.sent)
 		case again && (h.refusal != byte(ctap2.ErrPINAuthInvalid) && h.refusal != byte(ctap2.ErrInvalidParameter) || told == h.toldThen || *told.PINRetries != *h.toldThen.PINRetries):
-			h.errorf("exchange %d: a PIN is tried again after %#02x, the tries are %+v", h.asked, h.refusal, told)
+			h.errorf("exchange %d: a PIN is tried again after %#02x, the tries are %+v", h.asked, h.refusal, saidOf(told))
 		}
 		h.refusal = 0xff
 		if len(answer) > 0 {
 			h.refusal = answer[0]
 		}
 	}
+}
+
+// saidOf is what a key said of its tries.
+func saidOf(r *ctap2.ClientPINResponse) string {
+	if r == nil {
+		return "nothing that can be read"
+	}
+	return fmt.Sprintf("%x", r.Raw)
 }
 
 // memory is how much of it a flow needs. Between two looks all counts that was
@@ -450,6 +458,16 @@ func tempers() map[string]temper {
 				}))
 			}
 		}
+	}
+	for what, tries := range map[string]map[int]any{
+		"0": {3: 0}, "1": {3: 1}, "2": {3: 2}, "none told": {}, "8, after a power cycle": {3: 8, 4: true}, "text": {3: "8"}, "very many": {3: uint64(math.MaxUint64)},
+	} {
+		all["tries left: "+what] = about(ctap2.CommandClientPIN, func(request, answer []byte) []byte {
+			if subCommandOf(request) != uint64(ctap2.GetPINRetries) {
+				return answer
+			}
+			return edited(nil, func(m map[int]any) { maps.Copy(m, tries) })
+		})
 	}
 	for _, sample := range []uint64{0, 1, 0x0d, 0x0e, 255, math.MaxUint64} {
 		enroll := func(_, answer []byte) []byte {

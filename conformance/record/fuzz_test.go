@@ -18,8 +18,12 @@ func FuzzRead(f *testing.F) {
 {"type":"result","case":"INF-001","outcome":"pass","took":1}
 {"type":"result","case":"CBR-021","part":"mc.rp.text","outcome":"fail","reason":"\u001b[2J","observed":["00"],"exchanges":[{"request":"04","answer":"00a0"}]}
 {"type":"summary"}
-`, `{"fidokey":1,"result":{"run":{"report":1},"results":[{"case":"INF-001","outcome":"fail"}]}}`,
+`, `{"fidokey":1,"result":{"type":"run","report":1}}
+{"fidokey":1,"result":{"type":"result","case":"INF-001","outcome":"fail"}}`,
 	} {
+		if _, err := Read(strings.NewReader(lines)); err != nil {
+			f.Fatal(err)
+		}
 		f.Add([]byte(lines))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
