@@ -26,9 +26,7 @@ e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output
 	$(GO) test $(TAGS) -count=1 -v -timeout 30m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
 
 fuzz: # every fuzz target for FUZZTIME
-	@grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
-		echo "$${file%/*} $${func#func }"; \
-		$(GO) test $(TAGS) -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$${file%/*}" || exit 1; done
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }

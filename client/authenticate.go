@@ -276,7 +276,10 @@ func (k *Key) getAssertions(ctx context.Context, req ctap2.GetAssertion) ([]*cta
 func (k *Key) rest(ctx context.Context, first *ctap2.GetAssertionResponse) ([]*ctap2.GetAssertionResponse, error) {
 	var all []*ctap2.GetAssertionResponse
 	seen := map[string]bool{}
-	for assertion := first; ; {
+	for assertion, bytes := first, 0; ; {
+		if bytes += len(assertion.Raw); len(all) >= maxListed || bytes > maxListedBytes {
+			return nil, fmt.Errorf("%w: there is no end to the assertions", ctap2.ErrMalformed)
+		}
 		if assertion.Credential == nil {
 			return nil, fmt.Errorf("%w: assertion %d names no credential", ctap2.ErrMalformed, len(all)+1)
 		}

@@ -115,11 +115,15 @@ func (k *Key) fallsBackToPIN(err error, permissions ctap2.Permissions) bool {
 	return false
 }
 
+// maxUVAttempts is the most that a key may prefer: its uvRetries are at most 25 (CTAP
+// 2.1, section 6.5.2.1).
+const maxUVAttempts = 25
+
 // tokenByUV lets the key verify the user, as often as it prefers to be asked.
 func (k *Key) tokenByUV(ctx context.Context, need pin.Grant) (*pin.Token, error) {
 	attempts := uint(1)
 	if n := k.info.PreferredPlatformUVAttempts; n != nil {
-		attempts = max(attempts, *n)
+		attempts = min(max(attempts, *n), maxUVAttempts)
 	}
 	for {
 		token, err := withProtocol(k, func(p pin.Protocol) (*pin.Token, error) {

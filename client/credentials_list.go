@@ -14,12 +14,17 @@ import (
 // whatever it announces. Real ones have room for some hundreds.
 const maxListed = 10_000
 
+// maxListedBytes is how many bytes of answers are kept, which is so many credentials
+// with long names. The rest of the program needs several times as much for them.
+const maxListedBytes = 6 << 20
+
 // A lister reads lists with one token. Nothing may come between the messages of
 // a list: the key forgets where it was (CTAP 2.1, section 6.8.1).
 type lister struct {
 	management
 	token *pin.Token
 	read  int     // so far
+	bytes int     // of the answers that were read
 	short []error // lists that ended before what the key had announced
 }
 
@@ -172,11 +177,12 @@ func (l *lister) once(ctx context.Context, s series) (all []*ctap2.CredentialMan
 			return all, fmt.Errorf("%v: %w: one of the %s has no ID", l.command(), ctap2.ErrMalformed, s.what)
 		case seen[id]:
 			return all, fmt.Errorf("%v: %w: one of the %s comes twice", l.command(), ctap2.ErrMalformed, s.what)
-		case l.read >= maxListed:
+		case l.read >= maxListed || l.bytes+len(resp.Raw) > maxListedBytes:
 			return all, fmt.Errorf("%v: %w: there is no end to the %s", l.command(), ctap2.ErrMalformed, s.what)
 		}
 		seen[id] = true
 		l.read++
+		l.bytes += len(resp.Raw)
 		all = append(all, resp)
 		if total != nil && uint(len(all)) >= *total {
 			return all, nil

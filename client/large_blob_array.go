@@ -16,26 +16,50 @@ import (
 )
 
 // open opens what the credentials' keys open.
-func (a *LargeBlobArray) open(credentials []LargeBlobCredential) {
+func (a *LargeBlobArray) open(ctx context.Context, credentials []LargeBlobCredential) error {
 	for i := range a.Entries {
 		e := &a.Entries[i]
 		for j := range credentials {
-			if e.openWith(credentials[j].LargeBlobKey) {
+			if ctx.Err() != nil { // a key may have many of both
+				return ended(ctx)
+			}
+			if a.openWith(e, credentials[j].LargeBlobKey) {
 				e.Credential = &credentials[j]
 				break
 			}
 		}
 	}
+	return nil
 }
 
-func (e *LargeBlobEntry) openWith(key []byte) bool {
-	if e.sealed == nil {
-		return false
-	}
-	compressed, ok := e.sealed.open(key)
-	if ok {
+// maxOpened bounds the blobs that come out of one array, in bytes: each of its
+// entries may be a thousand times longer then.
+const maxOpened = 8 * MaxLargeBlob
+
+// openWith opens an entry, if the key fits.
+func (a *LargeBlobArray) openWith(e *LargeBlobEntry, key []byte) bool {
+	compressed, ok := e.unsealed(key)
+	switch {
+	case !ok:
+	case a.opened > maxOpened:
+		e.Err = fmt.Errorf("%w: large blobs of more than %d bytes in all", ctap2.ErrMalformed, maxOpened)
+	default:
 		e.Blob, e.Err = inflate(compressed, e.OrigSize, e.tolerate)
+		a.opened += min(e.OrigSize, MaxLargeBlob)
 	}
+	return ok
+}
+
+// unsealed returns the compressed blob, if the key fits.
+func (e *LargeBlobEntry) unsealed(key []byte) ([]byte, bool) {
+	if e.sealed == nil {
+		return nil, false
+	}
+	return e.sealed.open(key)
+}
+
+func (e *LargeBlobEntry) fits(key []byte) bool {
+	_, ok := e.unsealed(key)
 	return ok
 }
 
@@ -48,7 +72,7 @@ func (a *LargeBlobArray) find(key []byte) ([]byte, error) {
 		return nil, a.Corrupt
 	}
 	for i := range a.Entries {
-		if e := &a.Entries[i]; e.openWith(key) {
+		if e := &a.Entries[i]; a.openWith(e, key) {
 			return e.Blob, e.Err
 		}
 	}
@@ -71,7 +95,7 @@ func (a *LargeBlobArray) set(key, blob []byte) ([][]byte, error) {
 	var entries [][]byte
 	placed := false
 	for i := range a.Entries {
-		if e := &a.Entries[i]; !e.openWith(key) {
+		if e := &a.Entries[i]; !e.fits(key) {
 			entries = append(entries, e.Raw)
 		} else if !placed { // a second one would never be found
 			entries, placed = append(entries, sealed), true
@@ -90,7 +114,7 @@ func (a *LargeBlobArray) remove(key []byte) ([][]byte, error) {
 	}
 	entries := [][]byte{}
 	for i := range a.Entries {
-		if e := &a.Entries[i]; !e.openWith(key) {
+		if e := &a.Entries[i]; !e.fits(key) {
 			entries = append(entries, e.Raw)
 		}
 	}

@@ -58,6 +58,7 @@ type LargeBlobArray struct {
 	Entries []LargeBlobEntry
 
 	tolerate func(what string)
+	opened   uint64 // bytes that came out so far, as claimed
 }
 
 // LargeBlobEntry is one element of the array.
@@ -114,8 +115,7 @@ func (k *Key) LargeBlobs(ctx context.Context, credentials []LargeBlobCredential)
 	if err != nil {
 		return nil, err
 	}
-	array.open(credentials)
-	return array, nil
+	return array, array.open(ctx, credentials)
 }
 
 // LargeBlob returns the blob that is stored under a credential's largeBlobKey.
@@ -161,7 +161,9 @@ func (k *Key) CollectLargeBlobs(ctx context.Context, credentials []LargeBlobCred
 		if a.Corrupt != nil {
 			return nil, a.Corrupt
 		}
-		a.open(credentials)
+		if err := a.open(ctx, credentials); err != nil {
+			return nil, err
+		}
 		kept := [][]byte{}
 		for i := range a.Entries {
 			if !a.Entries[i].orphan() {

@@ -44,6 +44,10 @@ func serialized(t *testing.T, entries ...any) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return withHash(array)
+}
+
+func withHash(array []byte) []byte {
 	sum := sha256.Sum256(array)
 	return append(array, sum[:16]...)
 }
@@ -51,9 +55,13 @@ func serialized(t *testing.T, entries ...any) []byte {
 // sealed returns an entry that holds compressed, and claims a size.
 func sealed(t *testing.T, key, compressed []byte, size uint64) cbor.RawMessage {
 	t.Helper()
+	return sealedEntry(key, compressed, size)
+}
+
+func sealedEntry(key, compressed []byte, size uint64) cbor.RawMessage {
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	gcm, _ := cipher.NewGCM(block)
 	nonce := make([]byte, 12)

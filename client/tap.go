@@ -88,6 +88,9 @@ func (w *watched) tapMissing(command ctap2.Command, answer []byte, waited bool, 
 		}
 		return err
 	}
+	if len(answer) == 0 {
+		return nil // ctap2 says what is wrong with it
+	}
 	switch status := ctap2.Status(answer[0]); status {
 	case ctap2.ErrUPRequired, ctap2.ErrOperationDenied, ctap2.ErrUserActionTimeout, ctap2.ErrActionTimeout:
 		if overNFC(w.Device) {

@@ -39,3 +39,6 @@ var EncryptIdentity = encryptIdentity
 func ServeVPCDQuickly(ctx context.Context, a *Authenticator, c DoorConfig, patience time.Duration, options ...CardOption) error {
 	return serveVPCD(ctx, a, &vpcdDoor{DoorConfig: c, card: newCard(a, options), pause: time.Millisecond, patience: patience})
 }
+
+// ReadVPCD reads a message of a reader's driver.
+var ReadVPCD = readVPCD

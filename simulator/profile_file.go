@@ -92,7 +92,10 @@ func ParseProfile(data []byte) (*Profile, error) {
 	if err := yamlfile.Convert("", root, members, p); err != nil {
 		return nil, err
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // onBase returns the members of a profile on top of those of its bases.

@@ -40,6 +40,10 @@ type Config struct {
 	// MaxMsgSize lowers the length in bytes of the longest request to what a
 	// door can carry; 0 leaves it to the profile. Less than 1024 is not allowed.
 	MaxMsgSize uint
+	// Answers, unless nil, says what leaves the key in place of an answer, of CTAP2
+	// or U2F, so that a test can play a hostile one. It may take its time, and lets
+	// go when ctx ends. Faults and counters stand behind it.
+	Answers func(ctx context.Context, request, answer []byte) []byte
 }
 
 const hidMaxMsgSize = 7609 // one initialization and 128 continuation packets

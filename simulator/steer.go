@@ -19,7 +19,15 @@ func (a *Authenticator) steered(ctx context.Context, from origin, msg []byte) []
 		answer = a.quirky(ctx, from, msg)
 	}
 	a.counters.command(msg, answer)
-	return answer
+	return a.leaving(ctx, msg, answer)
+}
+
+// leaving is what leaves the key in place of an answer.
+func (a *Authenticator) leaving(ctx context.Context, request, answer []byte) []byte {
+	if a.config.Answers == nil {
+		return answer
+	}
+	return a.config.Answers(ctx, request, answer)
 }
 
 // betweenCommands calls f while no command is at work.

@@ -57,10 +57,10 @@ func (a *Authenticator) serveU2F(ctx context.Context, from origin, apdu []byte) 
 			sw = a.profile.Quirks.refuseU2F(apdu)
 		}
 		if sw != swOK {
-			return sw.append(nil)
+			return a.leaving(ctx, apdu, sw.append(nil))
 		}
 		data, sw := a.steeredU2F(c, cmd)
-		return sw.append(data)
+		return a.leaving(ctx, apdu, sw.append(data))
 	})
 }
 

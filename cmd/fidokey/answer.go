@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -78,12 +82,42 @@ func (e *env) print(r report) error {
 }
 
 func (e *env) writeJSON(v any) error {
-	encoder := json.NewEncoder(e.stdout)
+	encoder := json.NewEncoder(harmless{e.stdout})
 	encoder.SetEscapeHTML(false)
 	if !e.jsonLines {
 		encoder.SetIndent("", "  ")
 	}
 	return encoder.Encode(v)
+}
+
+// harmless writes JSON, in which it escapes what a terminal might obey: encoding/json
+// leaves the controls of ISO 6429 (U+0080 to U+009F) as they are, and what turns the
+// direction of writing. Outside of strings JSON has nothing of the kind.
+type harmless struct{ w io.Writer }
+
+func (h harmless) Write(text []byte) (int, error) {
+	if _, err := h.w.Write(escapeUnprintable(text)); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+func escapeUnprintable(text []byte) []byte {
+	obeyed := func(r rune) bool { return r >= 0x7f && !unicode.IsPrint(r) }
+	if !bytes.ContainsFunc(text, obeyed) {
+		return text
+	}
+	var out []byte
+	for _, r := range string(text) {
+		if !obeyed(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }
 
 // onKey runs a command on the key that is meant, and prints what it found; a nil

@@ -152,7 +152,7 @@ func (x *credentialExport) write(out io.Writer) error {
 	if x.format == "csv" {
 		return writeCSV(out, allColumns, x.Credentials)
 	}
-	encoder := json.NewEncoder(out)
+	encoder := json.NewEncoder(harmless{out})
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(x)

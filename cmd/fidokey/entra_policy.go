@@ -308,7 +308,7 @@ func (r graphReport) print(w *printer) {
 		w.err = errors.Join(w.err, err)
 		return
 	}
-	fmt.Fprintf(w, "%s\n", text)
+	fmt.Fprintf(w, "%s\n", escapeUnprintable(text))
 }
 
 // export writes what Graph has to the file that is named, or to standard output.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,6 +26,8 @@ type station struct {
 	key   *simulator.Authenticator
 	touch *simulator.TouchPlan
 	pin   string
+	// answers is simulator.Config.Answers, from when it is set.
+	answers *atomic.Pointer[func(request, answer []byte) []byte]
 }
 
 // stationCmds are the commands that scripts have for it.
@@ -81,8 +84,14 @@ func (s *station) make(profileName, pin string) error {
 		return err
 	}
 	clock := simulator.NewVirtualClock()
-	*s = station{pin: pin, touch: simulator.NewTouchPlan(clock, simulator.Touch{Action: simulator.TouchKey})}
-	s.key, err = simulator.New(simulator.Config{Clock: clock, Presence: s.touch.Presence, Profile: profile})
+	*s = station{pin: pin, touch: simulator.NewTouchPlan(clock, simulator.Touch{Action: simulator.TouchKey}), answers: &atomic.Pointer[func(request, answer []byte) []byte]{}}
+	answers := s.answers
+	s.key, err = simulator.New(simulator.Config{Clock: clock, Presence: s.touch.Presence, Profile: profile, Answers: func(_ context.Context, request, answer []byte) []byte {
+		if change := answers.Load(); change != nil {
+			return (*change)(request, answer)
+		}
+		return answer
+	}})
 	if err == nil && pin != "" {
 		err = s.client().SetPIN(context.Background())
 	}

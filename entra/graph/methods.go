@@ -236,10 +236,12 @@ type page[T any] struct {
 	NextLink string `json:"@odata.nextLink"`
 }
 
-// pages follows a list from page to page. After an error it ends.
+// pages follows a list from page to page. After an error it ends, and so it does where
+// a page is the next one of itself or of one that comes after it.
 func pages[T any](ctx context.Context, c *Client, k call) iter.Seq2[T, error] {
 	k.method = http.MethodGet
 	return func(yield func(T, error) bool) {
+		seen := map[string]bool{}
 		for k := k; ; {
 			var p page[T]
 			if err := c.do(ctx, k, &p); err != nil {
@@ -255,6 +257,12 @@ func pages[T any](ctx context.Context, c *Client, k call) iter.Seq2[T, error] {
 			if p.NextLink == "" {
 				return
 			}
+			if seen[p.NextLink] {
+				var none T
+				yield(none, fmt.Errorf("%s: Graph's list has no end: a page comes again", k.task))
+				return
+			}
+			seen[p.NextLink] = true
 			k.path, k.query = p.NextLink, nil
 		}
 	}

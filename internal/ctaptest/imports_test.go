@@ -34,7 +34,7 @@ func TestImports(t *testing.T) {
 	for line := range strings.Lines(string(out)) {
 		packages := strings.Fields(line)
 		from := strings.TrimPrefix(packages[0], module)
-		if from == "internal/ctaptest" || from == "internal/pcsctest" || from == "internal/mdstest" || from == "internal/chromiumtest" || strings.HasPrefix(from, "test/") {
+		if from == "internal/ctaptest" || from == "internal/pcsctest" || from == "internal/mdstest" || from == "internal/chromiumtest" || from == "internal/hostiletest" || strings.HasPrefix(from, "test/") {
 			continue
 		}
 		n, ok := row[from]
