@@ -62,6 +62,9 @@ var credentialEffects = map[uint64]string{
 
 // effect words what a message changes on the key; it is empty if that is nothing.
 func effect(msg []byte) string {
+	if len(msg) == 0 {
+		return ""
+	}
 	command, params := ctap2.Command(msg[0]), map[int]any{}
 	if len(msg) > 1 {
 		_ = ctapcbor.Unmarshal(msg[1:], &params) // what is no map changes nothing

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 )
 
 // FuzzRead reads reports: what is read is written as it is read again, and all other
@@ -54,11 +52,7 @@ func FuzzRead(f *testing.F) {
 
 // FuzzBaseline reads baselines.
 func FuzzBaseline(f *testing.F) {
-	known, err := yaml.Marshal(Baseline{AAGUID: "2fc0579f-8113-47ea-b116-bb5a8db9202a", Deviations: []Deviation{{Case: "MC-061", Observed: []string{"a"}}, {Case: "CBR-021/x"}}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(known)
+	f.Add([]byte("aaguid: 2fc0579f-8113-47ea-b116-bb5a8db9202a\ndeviations:\n- {case: MC-061, observed: [a]}\n- case: CBR-021/x\n"))
 	f.Add([]byte("deviations: &a [*a]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(t.TempDir(), "baseline.yaml")
