@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -225,7 +226,18 @@ func (r *release) licenses(t target) error {
 	if err != nil {
 		return err
 	}
-	return write(filepath.Join(folder, "go", "LICENSE"), string(text))
+	if err := write(filepath.Join(folder, "go", "LICENSE"), string(text)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir():
+			return os.Chmod(name, 0o755)
+		}
+		return os.Chmod(name, 0o644) // read-only where they come from
+	})
 }
 
 // sbom lists the modules in a program, as CycloneDX.
