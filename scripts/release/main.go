@@ -211,11 +211,11 @@ func (r *release) shared(chosen []target) error {
 // licenses collects the texts of all that is in a program, and the source of what asks
 // for that. A license under which it must not be passed on is an error.
 func (r *release) licenses(t target) error {
-	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "check", "./cmd/fidokey", "--disallowed_types=forbidden,restricted,unknown"); err != nil {
+	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "check", "./cmd/fidokey", "--disallowed_types=forbidden,restricted,unknown", "--ignore", hidAPI); err != nil {
 		return err
 	}
 	folder := filepath.Join(r.scratch, "licenses", t.name())
-	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "save", "./cmd/fidokey", "--ignore", module, "--save_path", folder); err != nil {
+	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "save", "./cmd/fidokey", "--ignore", module, "--ignore", hidAPI, "--save_path", folder); err != nil {
 		return err
 	}
 	goroot, err := output("", nil, "go", "env", "GOROOT")
@@ -228,6 +228,17 @@ func (r *release) licenses(t target) error {
 	}
 	if err := write(filepath.Join(folder, "go", "LICENSE"), string(text)); err != nil {
 		return err
+	}
+	if t.cgo && t.goos != "linux" {
+		source, err := output(r.root, t.environ(), "go", "list", "-m", "-f", "{{.Dir}}", hidAPI)
+		if err != nil {
+			return err
+		}
+		for _, name := range []string{"LICENSE.md", "hidapi/LICENSE-bsd.txt"} {
+			if err := place(filepath.Join(source, name), filepath.Join(folder, hidAPI, name)); err != nil {
+				return err
+			}
+		}
 	}
 	return filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
 		switch {
@@ -247,6 +258,9 @@ func (r *release) sbom(t target, file string) error {
 }
 
 const (
+	// hidAPI is BSD but on Linux, where it is in no release, and says so in prose that no
+	// tool reads.
+	hidAPI     = "github.com/karalabe/hid"
 	goLicenses = "github.com/google/go-licenses/v2"
 	goMod      = "github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod"
 )
