@@ -4,9 +4,9 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Smart-card readers are reached through a C library, where it is there to build with. The shell
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
-PLATFORMS = linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
+PLATFORMS = linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 
-.PHONY: build demo test deps e2e fuzz lint cross bench
+.PHONY: build demo test deps e2e fuzz lint cross bench api release
 build: # bin/fidokey
 	$(GO) build $(TAGS) -o bin/ ./cmd/fidokey
 
@@ -32,9 +32,17 @@ lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) run $(LINT) run $$(pkg-config --exists libpcsclite 2> /dev/null && echo --build-tags=pcsc) ./...
 	$(GO) mod tidy -diff
+	$(GO) -C scripts/release vet .
 
 cross: # compiles for the other systems, without C
-	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./... || exit 1; done
+	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(GO) build -trimpath ./... || exit 1; done
 
 bench:
 	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...
+
+api: # what the library exports now and did not at the last tag (+), or the other way round (-)
+	@last=$$(git describe --tags --abbrev=0 2> /dev/null) || { echo "there is no tag yet"; exit 0; }; \
+		$(GO) test ./test/api -run TestAPI -update > /dev/null && git diff --unified=0 "$$last" -- test/api/api.txt | grep '^[-+][a-z]' || echo "nothing changed since $$last"
+
+release: # dist/: archives, packages, SBOM, checksums; ONLY=PATTERN only such targets
+	$(GO) -C scripts/release run . -o "$(CURDIR)/dist" -only '$(ONLY)'

@@ -15,7 +15,7 @@ import (
 // the key refuses them. Nothing was sent.
 var ErrWouldRefuse = errors.New("the key would refuse it")
 
-// Errors about what getInfo does not list are ErrKeyCannot, which is a
+// ErrKeyCannot is wrapped by errors about what getInfo does not list, and is a
 // transport.ErrUnsupported. Nothing was sent.
 var ErrKeyCannot error = keyCannot("not supported by this key")
 

@@ -43,7 +43,7 @@ func lifetime(milliseconds uint) time.Duration {
 	if milliseconds == 0 { // what Entra sends where it means none
 		return DefaultTimeout
 	}
-	return min(max(time.Duration(min(milliseconds, 1<<32))*time.Millisecond, MinTimeout), MaxTimeout)
+	return min(max(time.Duration(min(uint64(milliseconds), 1<<32))*time.Millisecond, MinTimeout), MaxTimeout)
 }
 
 // rpID returns the RP ID for what a page asks for (WebAuthn Level 3, sections 5.1.3

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,7 @@ func TestCredentialIDEncodings(t *testing.T) {
 func TestLifetime(t *testing.T) {
 	for milliseconds, want := range map[uint]time.Duration{
 		0: 5 * time.Minute, 1: 5 * time.Minute, 60_000: 5 * time.Minute, 300_000: 5 * time.Minute, 420_000: 7 * time.Minute,
-		600_000: 10 * time.Minute, 86_400_000: 10 * time.Minute, 1 << 63: 10 * time.Minute,
+		600_000: 10 * time.Minute, 86_400_000: 10 * time.Minute, math.MaxUint: 10 * time.Minute,
 	} {
 		if got := webauthn.Lifetime(milliseconds); got != want {
 			t.Errorf("%d: %v", milliseconds, got)

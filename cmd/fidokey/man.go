@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,12 +98,8 @@ func forManual(cmd *cobra.Command) {
 // builtAt is when the commit was made that the program was built from, or the day
 // of what is embedded: the program is not older than that.
 func builtAt() time.Time {
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range build.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
-				return t.UTC()
-			}
-		}
+	if t, err := time.Parse(time.RFC3339, buildSetting("vcs.time")); err == nil {
+		return t.UTC()
 	}
 	return metadata.Date()
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ Results go to standard output, everything else to standard error, and questions
 to the terminal. A PIN is never taken from the command line itself.
 
 ` + exitCodesHelp,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +55,7 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(flagError)
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	g, flags := &e.global, root.PersistentFlags()
 	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, pcsc:READER for a smart-card reader by a part of its name, bench:NAME for a key on a bench (see 'fidokey hil'), or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
@@ -118,36 +121,64 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	return errors.New(words)
 }
 
-// versionReport is the answer of "version".
+// versionReport is the answer of "version": what this program was built from, and by
+// what. Members that a build does not know are empty.
 type versionReport struct {
-	Version string `json:"version"`
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Date     string `json:"date,omitempty"`     // of the commit
+	Modified bool   `json:"modified,omitempty"` // more than the commit
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
 }
 
-func (v versionReport) print(w *printer) { w.printf("fidokey %s", v.Version) }
+func (v versionReport) print(w *printer) {
+	w.printf("fidokey %s", v.Version)
+	if v.Commit != "" {
+		w.printf("commit %s of %s", v.Commit, v.Date)
+	}
+	w.printf("%s, %s", v.Go, v.Platform)
+}
 
 func newVersionCmd(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
-		Short:   "Print the version of this program",
+		Short:   "Print the version of this program, its commit and its system",
 		Example: "  fidokey version",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return e.say(nil, versionReport{version()}) },
+		RunE:    func(*cobra.Command, []string) error { return e.say(nil, newVersionReport()) },
 	}
 }
 
-// version is the module's version, or the commit that it was built from.
+func newVersionReport() versionReport {
+	return versionReport{
+		Version: version(), Commit: buildSetting("vcs.revision"), Date: buildSetting("vcs.time"), Modified: buildSetting("vcs.modified") == "true",
+		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
+	}
+}
+
+// version is the module's version, which the go command takes from a tag or makes of
+// the commit.
 func version() string {
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" && build.Main.Version != "(devel)" {
+		return strings.TrimPrefix(build.Main.Version, "v")
 	}
-	if v := build.Main.Version; v != "" && v != "(devel)" {
-		return strings.TrimPrefix(v, "v")
-	}
-	for _, s := range build.Settings {
-		if s.Key == "vcs.revision" {
-			return "development, commit " + s.Value[:min(12, len(s.Value))]
-		}
+	if commit := buildSetting("vcs.revision"); commit != "" {
+		return "development, commit " + commit[:min(12, len(commit))]
 	}
 	return "development"
+}
+
+// buildSetting returns a setting of the build, "" if it has none of the name.
+func buildSetting(name string) string {
+	build, _ := debug.ReadBuildInfo()
+	if build == nil {
+		return ""
+	}
+	for _, s := range build.Settings {
+		if s.Key == name {
+			return s.Value
+		}
+	}
+	return ""
 }

@@ -136,7 +136,7 @@ type UserRegistration struct {
 	Methods     []string `json:"methodsRegistered"`
 }
 
-// The values of UserRegistration.Methods that are passkeys.
+// PasskeyMethods are the values of UserRegistration.Methods that are passkeys.
 var PasskeyMethods = []string{
 	"passKeyDeviceBound", "passKeyDeviceBoundAuthenticator", "passKeyDeviceBoundWindowsHello", "passKeySynced", "fido2SecurityKey",
 }
