@@ -33,6 +33,7 @@ type Bench struct {
 
 	devices func() ([]hid.Info, error)
 	open    func(path string) (hid.Port, error)
+	lock    func(ctx context.Context, port hid.Port) error
 	usbPort func(path string) string
 }
 
@@ -49,6 +50,7 @@ func Load(path string, o Options) (*Bench, error) {
 		File: f, options: o, places: map[string]*Place{},
 		devices: func() ([]hid.Info, error) { return hid.Devices(o.Backend) },
 		open:    func(path string) (hid.Port, error) { return hid.OpenPath(o.Backend, path) },
+		lock:    hid.Lock,
 		usbPort: hid.USBPort,
 	}
 	for name, key := range f.Keys {

@@ -74,9 +74,9 @@ var goodFiles = map[string]string{
 
 // badFiles are wrong, with where and why.
 var badFiles = map[string]struct{ text, want string }{
-	"empty":             {"", "no documents"},
+	"empty":             {"", "nothing is there"},
 	"no keys":           {"keys: {}", "1:1: there are no keys"},
-	"not YAML":          {"keys: [", "bench.yaml:2:1: did not find"},
+	"not YAML":          {"keys: [", "bench.yaml:1:8: did not find"},
 	"unknown member":    {"keys:\n  a:\n    match: {serial: x}\n    colour: blue\n", "bench.yaml:4:5: field colour not found"},
 	"twice":             {"keys:\n  a: {match: {serial: x}}\n  a: {match: {serial: y}}\n", `bench.yaml:3:3: mapping key "a" already defined`},
 	"unknown at top":    {"key: {}\nkeys: {a: {match: {serial: x}}}", "bench.yaml:1:1: field key not found"},

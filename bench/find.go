@@ -159,7 +159,7 @@ func (p *Place) device(ctx context.Context, path string) (transport.Device, erro
 		}
 		return opened(nfc.Open(ctx, card))
 	}
-	port, err := p.port(path)
+	port, err := p.port(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -174,11 +174,17 @@ func opened[D transport.Device](dev D, err error) (transport.Device, error) {
 	return dev, nil
 }
 
-// port opens the port at a path and watches it.
-func (p *Place) port(path string) (hid.Port, error) {
+// port opens the port at a path, takes it from programs that know nothing of the
+// bench's locks, and watches it. hid.Open could not lock what is watched.
+func (p *Place) port(ctx context.Context, path string) (hid.Port, error) {
 	port, err := p.rawPort(path)
 	if err != nil {
 		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if err := p.bench.lock(ctx, port); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), port.Close())
 	}
 	return &watchedPort{Port: port, place: p}, nil
 }

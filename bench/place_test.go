@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http/httptest"
@@ -21,6 +22,7 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/simulator/control"
+	"github.com/fidokey/fidokey/transport"
 	"github.com/fidokey/fidokey/transport/hid"
 )
 
@@ -206,6 +208,44 @@ func TestFindFails(t *testing.T) {
 	b.open = func(string) (hid.Port, error) { return nil, fs.ErrPermission }
 	if _, err := place(t, b, "blue").Find(t.Context()); !errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNotThere) {
 		t.Error(err)
+	}
+}
+
+// TestPortsAreLocked: whoever opens the key takes it from other programs; what one of
+// them has is not used.
+func TestPortsAreLocked(t *testing.T) {
+	blue := newSoft(t, "ctap-2.3")
+	b := newBench(t, Options{}, blue.entry("blue", ""))
+	p := place(t, b, "blue")
+	var locked int
+	var fails error
+	b.lock = func(_ context.Context, port hid.Port) error {
+		if _, watched := port.(*watchedPort); watched {
+			t.Error("what hid.Lock is given hides the device node")
+		}
+		locked++
+		return fails
+	}
+	cases := p.Conformance(t.Context(), judge(t, p))
+	b.Times.Enumerate = 0 // a case tries once
+	for _, open := range []struct {
+		by    string
+		do    func() (io.Closer, error)
+		times int
+	}{
+		{"a command", func() (io.Closer, error) { _, dev, err := p.Open(t.Context()); return dev, err }, 2}, // to see which key it is, too
+		{"a case", func() (io.Closer, error) { return cases.Port() }, 1},
+	} {
+		locked, fails = 0, nil
+		opened, err := open.do()
+		if err != nil || locked != open.times {
+			t.Fatalf("%s: locked %d times, %v", open.by, locked, err)
+		}
+		opened.Close()
+		fails = transport.ErrBusy
+		if _, err := open.do(); !errors.Is(err, transport.ErrBusy) {
+			t.Errorf("%s, while another program has it: %v", open.by, err)
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func (p *Place) openPort(ctx context.Context) (hid.Port, error) {
 			return nil, fmt.Errorf("key %s: %w", p.Name, ErrAmbiguous)
 		case err == nil && len(found) == 1:
 			var port hid.Port
-			if port, err = p.port(found[0].Path); err == nil {
+			if port, err = p.port(ctx, found[0].Path); err == nil {
 				return port, nil
 			}
 		case err == nil:

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"bytes"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/fidokey/fidokey/internal/yamlfile"
 )
 
 //go:embed profiles/*.yaml
@@ -80,35 +81,22 @@ func ShippedProfile(name string) (*Profile, error) {
 // maps are merged, null takes a member away, anything else is replaced. A member
 // that is unknown, and a feature that the simulator does not have, is an error.
 func ParseProfile(data []byte) (*Profile, error) {
-	members, err := readProfile(data, maxBases)
+	members, root, err := yamlfile.Members("", data)
 	if err != nil {
 		return nil, err
 	}
-	merged, err := json.Marshal(members)
-	if err != nil {
+	if members, err = onBase(members, maxBases); err != nil {
 		return nil, err
 	}
 	p := &Profile{}
-	strict := json.NewDecoder(bytes.NewReader(merged))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(p); err != nil {
+	if err := yamlfile.Convert("", root, members, p); err != nil {
 		return nil, err
 	}
 	return p, p.check()
 }
 
-// readProfile returns the members of a profile on top of those of its bases.
-func readProfile(data []byte, depth int) (map[string]any, error) {
-	asJSON, err := yaml.YAMLToJSONStrict(data)
-	if err != nil {
-		return nil, err
-	}
-	members := map[string]any{}
-	numbers := json.NewDecoder(bytes.NewReader(asJSON))
-	numbers.UseNumber() // a firmware version may have 64 bits
-	if err := numbers.Decode(&members); err != nil {
-		return nil, err
-	}
+// onBase returns the members of a profile on top of those of its bases.
+func onBase(members map[string]any, depth int) (map[string]any, error) {
 	base, derived := members["base"]
 	delete(members, "base")
 	if !derived {
@@ -128,18 +116,21 @@ func readProfile(data []byte, depth int) (map[string]any, error) {
 }
 
 func readBase(name string, depth int) (map[string]any, error) {
+	var data []byte
+	var err error
 	if inGo := profilesInGo[name]; inGo != nil {
-		data, err := json.Marshal(inGo())
-		if err != nil {
-			return nil, err
-		}
-		return readProfile(data, depth)
+		data, err = json.Marshal(inGo())
+	} else if data, err = shippedProfiles.ReadFile(path.Join("profiles", name+".yaml")); err != nil {
+		err = errors.New("there is no such profile")
 	}
-	data, err := shippedProfiles.ReadFile(path.Join("profiles", name+".yaml"))
 	if err != nil {
-		return nil, errors.New("there is no such profile")
+		return nil, err
 	}
-	return readProfile(data, depth)
+	members, _, err := yamlfile.Members("", data)
+	if err != nil {
+		return nil, err
+	}
+	return onBase(members, depth)
 }
 
 // merge applies a change to a JSON object (RFC 7396).
@@ -162,4 +153,14 @@ func merge(object, change map[string]any) map[string]any {
 }
 
 // YAML returns the profile as a file for LoadProfile, without a base.
-func (p *Profile) YAML() ([]byte, error) { return yaml.Marshal(p) }
+func (p *Profile) YAML() ([]byte, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	members, _, err := yamlfile.Members("", text) // JSON is YAML
+	if err != nil {
+		return nil, err
+	}
+	return yaml.Dump(members)
+}

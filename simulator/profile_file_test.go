@@ -58,10 +58,11 @@ func TestParseProfile(t *testing.T) {
 	}{
 		{"derived", head + "base: ctap-2.1\ngetInfo: {maxMsgSize: 2000, options: {rk: null}}", ""},
 		{"JSON", `{"name": "mine", "purpose": "a test", "base": "default"}`, ""},
-		{"unknown member", head + "base: default\nhue: red", "hue"},
-		{"unknown member of getInfo", head + "base: default\ngetInfo: {colour: 1}", "colour"},
+		{"unknown member", head + "base: default\nhue: red", `line 4, column 1: field hue not found`},
+		{"unknown member of getInfo", head + "base: default\ngetInfo: {colour: 1}", `line 4, column 11: field colour not found`},
+		{"of another type", head + "base: default\ngetInfo:\n  maxMsgSize: much", "line 5, column 15: getInfo.maxMsgSize: cannot read string"},
 		{"unknown quirk", head + "base: default\nquirks: {moody: true}", "moody"},
-		{"twice", head + "name: mine", "name"},
+		{"twice", head + "name: mine", `line 3, column 1: mapping key "name"`},
 		{"unknown base", head + "base: utopia", "utopia"},
 		{"base is a number", head + "base: 7", "base"},
 		{"no name", "purpose: a test\nbase: default", "name"},
@@ -73,7 +74,9 @@ func TestParseProfile(t *testing.T) {
 		{"attestation by a chain", head + "base: default\nattestation: chain", ""},
 		{"attestation that is not there", head + "base: default\nattestation: hearsay", "hearsay"},
 		{"large blobs in both ways", head + "base: default\ngetInfo: {extensions: [largeBlob, largeBlobKey]}", "largeBlobKey"},
-		{"not YAML", "\t", "yaml"},
+		{"nothing", "\t", "nothing is there"},
+		{"not YAML", head + "getInfo: {", "line 3, column 11: "},
+		{"no map", "[name, mine]", "line 1, column 1: cannot read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p, err := simulator.ParseProfile([]byte(tt.text))

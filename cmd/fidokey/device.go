@@ -121,6 +121,12 @@ func (e *env) placesNamed(ctx context.Context, name string) ([]place, error) {
 	return append(places, cards...), err
 }
 
+// isBeyondList reports whether --device names a place that placesNamed returns alone.
+func isBeyondList(name string) bool {
+	return name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) ||
+		strings.HasPrefix(name, benchPrefix) || strings.HasPrefix(name, readerPrefix)
+}
+
 // hidPlaces lists the keys on USB.
 func (e *env) hidPlaces() ([]place, error) {
 	devices, err := hid.Devices(hid.Backend(e.global.backend))
@@ -174,11 +180,10 @@ func (e *env) openKey(ctx context.Context, prompt client.Prompt) (*openedKey, er
 	if err != nil {
 		return nil, err
 	}
-	name := e.global.device
-	if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) || strings.HasPrefix(name, readerPrefix) || strings.HasPrefix(name, benchPrefix) {
+	if isBeyondList(e.global.device) {
 		return places[0].open(ctx, prompt)
 	}
-	return e.openNamed(ctx, places, name, prompt)
+	return e.openNamed(ctx, places, e.global.device, prompt)
 }
 
 // errNoKey is what a list of keys with nothing in it means to a command.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/entra/enrol"
-	"github.com/fidokey/fidokey/transport/hid"
 	"github.com/fidokey/fidokey/transport/nfc"
 )
 
@@ -23,7 +22,7 @@ type pluggedKeys struct {
 	system func(ctx context.Context) ([]place, error) // what is plugged in
 
 	mu     sync.Mutex
-	named  []place              // software keys: each is there once
+	named  []place              // in software, on a bench: each is there once
 	first  bool                 // the list was not read yet
 	looked time.Time            // when it was read last
 	since  map[string]time.Time // since when a key is there
@@ -39,7 +38,7 @@ func newPluggedKeys(ctx context.Context, e *env, noWait bool) (*pluggedKeys, err
 	p.system = p.readSystem
 	names := strings.Split(e.global.device, ",")
 	for _, name := range names {
-		if name == simulatorName || hid.Dialer(name) != nil || strings.HasPrefix(name, tracePrefix) {
+		if isBeyondList(name) && !strings.HasPrefix(name, readerPrefix) { // readers are looked into, again and again
 			places, err := e.placesNamed(ctx, name)
 			if err != nil {
 				return nil, err
@@ -51,7 +50,7 @@ func newPluggedKeys(ctx context.Context, e *env, noWait bool) (*pluggedKeys, err
 		return p, nil
 	}
 	if len(p.named) != len(names) {
-		return nil, usageError{fmt.Errorf("--device %s: software keys do not go with others", e.global.device)}
+		return nil, usageError{fmt.Errorf("--device %s: keys in software and on a bench do not go with those that are plugged in", e.global.device)}
 	}
 	p.finite = true
 	return p, nil

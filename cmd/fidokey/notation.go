@@ -3,14 +3,14 @@ package main
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/fidokey/fidokey/internal/ctapcbor"
+	"github.com/fidokey/fidokey/internal/yamlfile"
 )
 
 // parseNotation returns, in canonical CBOR, what is written in diagnostic notation
@@ -18,14 +18,12 @@ import (
 // What CTAP has is also YAML in its flow style, which is how it is read; tags,
 // floats and indefinite lengths are refused.
 func parseNotation(text string) ([]byte, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
-		return nil, errors.New("not diagnostic notation: " + strings.TrimPrefix(err.Error(), "yaml: "))
+	var item yaml.Node
+	root, err := yamlfile.Parse("", []byte(text), &item)
+	if err != nil {
+		return nil, fmt.Errorf("not diagnostic notation: %w", err)
 	}
-	if len(document.Content) != 1 {
-		return nil, errors.New("not diagnostic notation: nothing is there")
-	}
-	v, err := notationItem(document.Content[0])
+	v, err := notationItem(root)
 	if err != nil {
 		return nil, fmt.Errorf("diagnostic notation: %w", err)
 	}

@@ -8,25 +8,27 @@ import (
 	"path/filepath"
 	"slices"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/fidokey/fidokey/internal/yamlfile"
 )
 
 // A Baseline says what a model is known to do otherwise.
 type Baseline struct {
 	// AAGUID and Firmware say which keys it is for; without Firmware all that
 	// have the AAGUID, and without both all.
-	AAGUID     string      `json:"aaguid,omitempty"`
-	Firmware   *uint64     `json:"firmwareVersion,omitempty"`
-	Deviations []Deviation `json:"deviations"`
+	AAGUID     string      `yaml:"aaguid,omitempty"`
+	Firmware   *uint64     `yaml:"firmwareVersion,omitempty"`
+	Deviations []Deviation `yaml:"deviations"`
 }
 
 // A Deviation is a case that fails, or one of its parts.
 type Deviation struct {
-	Case string `json:"case"` // with the part: CBR-021/mc.rp.text
+	Case string `yaml:"case"` // with the part: CBR-021/mc.rp.text
 	// Observed are the answers that are known. Others are a new failure; without
 	// any, every way of failing is known.
-	Observed []string `json:"observed,omitempty"`
-	Reason   string   `json:"reason,omitempty"` // for people
+	Observed []string `yaml:"observed,omitempty"`
+	Reason   string   `yaml:"reason,omitempty"` // for people
 }
 
 // LoadBaseline reads a file, or finds the one for a key in a folder: for its AAGUID
@@ -67,8 +69,8 @@ func readBaseline(path string) (*Baseline, error) {
 		return nil, err
 	}
 	b := &Baseline{}
-	if err := yaml.UnmarshalStrict(text, b); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if _, err := yamlfile.Parse(path, text, b); err != nil {
+		return nil, err
 	}
 	for _, d := range b.Deviations {
 		id, _ := splitID(d.Case)
@@ -156,7 +158,7 @@ func NewBaseline(r *Report) *Baseline {
 
 // Save writes a new file, or one anew.
 func (b *Baseline) Save(path string) error {
-	text, err := yaml.Marshal(b)
+	text, err := yaml.Dump(b)
 	if err != nil {
 		return err
 	}

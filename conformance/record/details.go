@@ -56,10 +56,14 @@ func (m *Message) HexText() string {
 	return m.Hex
 }
 
-func (m *Message) String() string {
-	text := m.Headline() + "\n     " + m.HexText()
-	if m.Diagnostic != "" {
-		text += "\n     " + m.Diagnostic
+// BytesText is the hex, and the diagnostic notation of what is CBOR.
+func (m *Message) BytesText() string {
+	if m.Diagnostic == "" {
+		return m.HexText()
 	}
-	return text
+	return m.HexText() + "\n" + m.Diagnostic
+}
+
+func (m *Message) String() string {
+	return m.Headline() + "\n     " + strings.ReplaceAll(m.BytesText(), "\n", "\n     ")
 }

@@ -1,7 +1,12 @@
 package record
 
 import (
+	"bytes"
+	"compress/gzip"
 	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"html/template"
 	"io"
 	"slices"
@@ -30,6 +35,9 @@ type pageData struct {
 	Groups []pageGroup
 	Failed []pageCase // those that are not known
 	Diff   *Diff      // nil: there is no run before
+	// Packed are the exchanges of what neither fails nor warns, by ID: JSON that a script
+	// of the page unpacks. As text they would be nine tenths of the page.
+	Packed string
 }
 
 // Outcomes are those that can be shown and hidden, the worst first.
@@ -71,9 +79,47 @@ func (r *Report) WriteHTML(w io.Writer, before *Report) error {
 		}
 		data.Groups = append(data.Groups, group)
 	}
+	if err := data.pack(); err != nil {
+		return err
+	}
 	slices.SortStableFunc(data.Groups, func(a, b pageGroup) int { return b.Counts.Fail - a.Counts.Fail })
 	return page().Execute(w, data)
 }
+
+// pack makes Packed.
+func (d *pageData) pack() error {
+	exchanges := map[string][][3]string{} // who sent it, its headline, its bytes
+	for _, g := range d.Groups {
+		for _, row := range g.Rows {
+			for _, r := range row.Shown {
+				if r.IsPacked() {
+					exchanges[r.ID()] = r.exchange()
+				}
+			}
+		}
+	}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(json.NewEncoder(z).Encode(exchanges), z.Close()); err != nil {
+		return err
+	}
+	d.Packed = base64.RawURLEncoding.EncodeToString(packed.Bytes()) // which HTML needs not escape
+	return nil
+}
+
+func (r *Result) exchange() (messages [][3]string) {
+	for _, m := range r.Messages {
+		messages = append(messages, [3]string{m.From, m.Headline(), m.BytesText()})
+	}
+	return messages
+}
+
+// IsPacked says where the page has the result's exchange: what is wrong can be read
+// without its script.
+func (r *Result) IsPacked() bool { return r.Outcome != Fail && r.Outcome != Warning }
 
 // shown are the case and its parts that are worth a look.
 func (c *Case) shown() []*Result {

@@ -47,6 +47,36 @@ func TestPageAlone(t *testing.T) {
 	}
 }
 
+// TestPagePacked: what fails can be read without the script, what passes takes little
+// space.
+func TestPagePacked(t *testing.T) {
+	path, r := writePage(t)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for i := range r.Results {
+		result := &r.Results[i]
+		if result.Part != "" {
+			continue
+		}
+		for _, m := range result.Messages {
+			readable := result.Outcome == Fail || result.Outcome == Warning
+			if !readable && (m.Bytes < 40 || m.From == "key") {
+				continue // the same may be in others
+			}
+			if strings.Contains(string(text), ">"+m.Hex) != readable {
+				t.Errorf("%s: %s: %s", result.ID(), result.Outcome, m.Headline())
+			}
+			seen[result.Outcome]++
+		}
+	}
+	if seen[Pass] == 0 || seen[Fail] == 0 || seen[Warning] == 0 {
+		t.Errorf("messages: %v", seen)
+	}
+}
+
 // TestPageInChromium searches, hides, opens and follows links, in light and in dark.
 // With FIDOKEY_SCREENSHOT=FOLDER pictures are left there.
 func TestPageInChromium(t *testing.T) {
@@ -81,6 +111,17 @@ func TestPageInChromium(t *testing.T) {
 	if text := b.Eval(`document.getElementById("INF-001").textContent`); !strings.Contains(text, "authenticatorGetInfo") || !strings.Contains(text, "fidokey conformance run INF-001") {
 		t.Errorf("the failure says %q", text)
 	}
+	passed := r.result("MC-005")
+	exchange := `document.querySelector("[data-packed=MC-005]")`
+	b.Eval(exchange + `.open = true`)
+	b.Await(exchange+`.querySelectorAll("pre").length`, fmt.Sprint(len(passed.Messages)))
+	if text := b.Eval(exchange + `.textContent`); !strings.Contains(text, passed.Messages[0].Headline()) || !strings.Contains(text, passed.Messages[0].BytesText()) {
+		t.Errorf("the messages of a case that passes are %q", text)
+	}
+	if got := search(passed.Messages[0].Hex); got == "0" {
+		t.Error("a search does not find the bytes of a case that passes")
+	}
+	search("")
 	var colours []string
 	for _, scheme := range []string{"light", "dark"} {
 		b.Call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)

@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A relayBoard is a chip with four GPIO lines at USB (Microchip's MCP2221), which the
@@ -193,8 +197,43 @@ keys:
 	}
 	t.Logf("the reset: %+v", answer.Result.Reset)
 	t.Setenv("FIDOKEY_BENCH", bench)
+	lockedDuring(t, exec.Command(fidokey, "conformance", "run", "HID-001", "MC-001", "--device", "bench:blue"))
 	if done := run(t, "", fidokey, "reset", "--device", "bench:blue", "--yes"); !strings.Contains(done, "The key was reset") {
 		t.Error(done)
+	}
+}
+
+// lockedDuring runs a command, during which others cannot lock the key's node.
+func lockedDuring(t *testing.T, command *exec.Cmd) {
+	t.Helper()
+	ended := make(chan error)
+	go func() {
+		out, err := command.CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, out)
+		}
+		ended <- err
+	}()
+	// HID-001 listens for three seconds; to ask what the key is takes a fraction of one.
+	for locked := 0; ; time.Sleep(50 * time.Millisecond) {
+		select {
+		case err := <-ended:
+			if err != nil || locked < 40 {
+				t.Errorf("the node was locked %d times, %v", locked, err)
+			}
+			return
+		default:
+		}
+		for _, path := range nodes() { // another one after each power cycle
+			node, err := os.Open(path)
+			if err != nil {
+				continue
+			}
+			if err := unix.Flock(int(node.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
+				locked++
+			}
+			node.Close()
+		}
 	}
 }
 
