@@ -52,8 +52,9 @@ func TestInitAllocates(t *testing.T) {
 }
 
 // TestTablesStayEncoded: the table of model names is decoded by the first who asks
-// for a name, which neither --help nor version does. It runs in a process of its
-// own, where nobody has asked before.
+// for a name, which neither --help nor version does, and the cases of conformance are
+// read by nobody else than it. It runs in a process of its own, where nobody has asked
+// before.
 func TestTablesStayEncoded(t *testing.T) {
 	if os.Getenv("FIDOKEY_FRESH") == "" {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
@@ -63,6 +64,19 @@ func TestTablesStayEncoded(t *testing.T) {
 		}
 		return
 	}
+	allocated := func() uint64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.TotalAlloc
+	}
+	const commands = 800 << 10 // bytes
+	before := allocated()
+	newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+	if tree := allocated() - before; tree > commands {
+		t.Errorf("all commands take %d bytes, more than %d", tree, commands)
+	} else {
+		t.Logf("all commands take %d bytes", tree)
+	}
 	for _, args := range [][]string{{"--help"}, {"info", "--help"}, {"version"}} {
 		root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
 		root.SetArgs(args)
@@ -70,12 +84,7 @@ func TestTablesStayEncoded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	allocated := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.TotalAlloc
-	}
-	before := allocated()
+	before = allocated()
 	models := metadata.Count()
 	first := allocated() - before
 	if least := uint64(models) * 32; first < least {
