@@ -46,8 +46,10 @@ func manyKeys(t testing.TB, n int) (places []place) {
 
 // inventories are the commands that ask all keys.
 var inventories = map[string]func(ctx context.Context, e *env, places []place) error{
-	"list":       func(ctx context.Context, e *env, places []place) error { return e.list(e.identifyAll(ctx, places)) },
-	"info --all": func(ctx context.Context, e *env, places []place) error { return e.onAll(ctx, places, client.Prompt{}, e.info) },
+	"list": func(ctx context.Context, e *env, places []place) error { return e.list(e.identifyAll(ctx, places)) },
+	"info --all": func(ctx context.Context, e *env, places []place) error {
+		return e.onAll(ctx, places, client.Prompt{}, e.info)
+	},
 }
 
 // TestInventory: 64 keys take at most half as long again as one. In a bubble time goes on
