@@ -37,5 +37,5 @@ lint: # format, vet, staticcheck, go.mod
 cross: # compiles for the other systems, without C
 	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./... || exit 1; done
 
-bench:
-	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...
+bench: deps # all benchmarks, beside other programs, in the VM too; writes docs/performance.md
+	$(GO) run ./test/performance $(TAGS)

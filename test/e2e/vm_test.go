@@ -67,7 +67,7 @@ func TestVM(t *testing.T) {
 	}
 
 	vm := command(t, root, "test/vm/run-vm.sh", "-m", "2048", "-t", fmt.Sprint(limit.Seconds()), "--",
-		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_C=%s %s -test.v -test.timeout %v -test.run %s -test.bench %s -test.benchtime 20x",
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_C=%s %s -test.v -test.timeout %v -test.run %s -test.bench %s -test.benchtime 10x",
 			program, withC, tests, limit-time.Minute, quote(*guestRun), quote(*guestBench)))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
