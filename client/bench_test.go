@@ -116,9 +116,10 @@ func must[T any](v T, err error) func(testing.TB) T {
 	}
 }
 
-// BenchmarkCredentialList lists all that is on a key.
+// BenchmarkCredentialList lists all that is on a key, up to nearly as many as the client
+// takes for a list that has an end.
 func BenchmarkCredentialList(b *testing.B) {
-	for _, n := range []int{1_000, 100_000} {
+	for _, n := range []int{1_000, 9_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			person := &person{pin: rightPIN, newPIN: rightPIN}
 			m := &meter{Device: stuffed(b, n, person)}

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -41,30 +42,32 @@ func run(tags, from, keep string) error {
 	} else {
 		output, err = measure(tags)
 	}
-	if err != nil {
+	if len(output) == 0 {
 		return err
 	}
 	if keep != "" {
-		if err := os.WriteFile(keep, output, 0o644); err != nil {
-			return err
-		}
+		err = errors.Join(err, os.WriteFile(keep, output, 0o644))
 	}
+	return errors.Join(err, write(parse(bytes.NewReader(output))))
+}
+
+func write(found results) error {
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
-	text, err = fill(text, parse(bytes.NewReader(output)))
-	if err != nil {
+	if text, err = fill(text, found); err != nil {
 		return err
 	}
 	return os.WriteFile(page, text, 0o644)
 }
 
-// measure runs the benchmarks one after the other, shows what they print, and returns it.
+// measure runs the benchmarks one after the other, shows what they print, and returns it,
+// of those that work even if one fails.
 func measure(tags string) ([]byte, error) {
-	packages, err := benchmarked(".")
-	if err != nil {
-		return nil, err
+	packages, failed := benchmarked(".")
+	if failed != nil {
+		return nil, failed
 	}
 	var output bytes.Buffer
 	fmt.Fprintf(&output, "machine: %s\n", machine())
@@ -76,10 +79,11 @@ func measure(tags string) ([]byte, error) {
 		cmd := exec.Command("go", args...)
 		cmd.Stdout, cmd.Stderr = io.MultiWriter(os.Stdout, &output), os.Stderr
 		if err := cmd.Run(); err != nil {
-			return nil, fmt.Errorf("%v: %w", cmd, err)
+			failed = errors.Join(failed, fmt.Errorf("%v: %w", cmd, err))
 		}
 	}
-	return output.Bytes(), sizes(&output, tags)
+	failed = errors.Join(failed, sizes(&output, tags))
+	return output.Bytes(), failed
 }
 
 // benchmarked lists the packages that have benchmarks, but for the guest's.
