@@ -37,8 +37,8 @@ lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 cross: # compiles for the other systems, without C
 	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(GO) build -trimpath ./... || exit 1; done
 
-bench:
-	$(GO) test $(TAGS) -run '^$$' -bench . -benchmem ./...
+bench: deps # all benchmarks, beside other programs, in the VM too; writes docs/performance.md
+	$(GO) run ./test/performance $(TAGS)
 
 api: # what the library exports now and did not at the last tag (+), or the other way round (-)
 	@last=$$(git describe --tags --abbrev=0 2> /dev/null) || { echo "there is no tag yet"; exit 0; }; \

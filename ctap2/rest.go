@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -51,8 +52,14 @@ func keepRest(resp any, body []byte) error {
 	return nil
 }
 
+// knownFields are the answers of fields, which do not change.
+var knownFields sync.Map // from reflect.Type to map[int64]bool
+
 // fields returns the numbers that a struct has fields for.
 func fields(t reflect.Type) map[int64]bool {
+	if known, ok := knownFields.Load(t); ok {
+		return known.(map[int64]bool)
+	}
 	known := map[int64]bool{}
 	for i := range t.NumField() {
 		number, _, _ := strings.Cut(t.Field(i).Tag.Get("cbor"), ",")
@@ -60,6 +67,7 @@ func fields(t reflect.Type) map[int64]bool {
 			known[n] = true
 		}
 	}
+	knownFields.Store(t, known)
 	return known
 }
 

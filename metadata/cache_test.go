@@ -2,7 +2,10 @@ package metadata_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -285,6 +288,23 @@ func TestReadOnlyFolder(t *testing.T) {
 	os.Chmod(c.Folder, 0o500)
 	defer os.Chmod(c.Folder, 0o700)
 	open(t, c)
+}
+
+// BenchmarkBare is what nobody who reads a BLOB can leave out: its payload's base64, hash
+// and JSON.
+func BenchmarkBare(b *testing.B) {
+	b.SetBytes(int64(len(blob())))
+	for b.Loop() {
+		payload, err := base64.RawURLEncoding.DecodeString(string(bytes.Split(blob(), []byte("."))[1]))
+		if err != nil {
+			b.Fatal(err)
+		}
+		sha256.Sum256(blob())
+		var parsed struct{ Entries []json.RawMessage }
+		if err := json.Unmarshal(payload, &parsed); err != nil || len(parsed.Entries) == 0 {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkVerify(b *testing.B) {

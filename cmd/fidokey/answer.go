@@ -150,6 +150,11 @@ func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx co
 	if len(places) == 0 {
 		return errNoKey
 	}
+	return e.onAll(ctx, places, prompt, read)
+}
+
+// onAll asks all keys at the same time.
+func (e *env) onAll(ctx context.Context, places []place, prompt client.Prompt, read func(ctx context.Context, key *openedKey) (report, error)) error {
 	answers, failures := make([]keyAnswer, len(places)), make([]error, len(places))
 	var every sync.WaitGroup
 	var asking sync.Mutex
@@ -165,6 +170,7 @@ func (e *env) onKeys(ctx context.Context, prompt client.Prompt, read func(ctx co
 	}
 	every.Wait()
 	e.live.stop()
+	var err error
 	if e.global.json {
 		err = e.writeJSON(answer{Fidokey: schemaVersion, Command: e.command, Results: answers})
 	} else {

@@ -32,7 +32,11 @@ type caseFilter struct{ conformance.Filter }
 
 func (f *caseFilter) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.Groups, "group", nil, "only these groups: "+strings.Join(conformance.Groups(), " "))
+	flags.StringSliceVar(&f.Groups, "group", nil, "only these groups: what cases begin with, as MC or PIN")
+	// Asked only now, for it reads all cases.
+	cmd.RegisterFlagCompletionFunc("group", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return conformance.Groups(), cobra.ShellCompDirectiveNoFileComp
+	})
 	flags.StringSliceVar(&f.Profiles, "profile", nil, "only these protocol levels: all, 2.1, 2.3")
 	flags.StringVar(&f.Needs, "need", "", "only cases that need one of these: U touch, N no touch, P PIN, R reset, C power cycle, B finger, D delay, - nothing")
 	flags.StringVar(&f.Without, "without", "", "no cases that need one of these")

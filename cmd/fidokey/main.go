@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fidokey/fidokey/client"
+	_ "github.com/fidokey/fidokey/internal/smallpages"
 )
 
 func main() { os.Exit(run()) }

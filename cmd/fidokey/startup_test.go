@@ -52,16 +52,18 @@ func TestInitAllocates(t *testing.T) {
 }
 
 // TestTablesStayEncoded: the table of model names is decoded by the first who asks
-// for a name, which neither --help nor version does. It runs in a process of its
-// own, where nobody has asked before.
+// for a name, which neither --help nor version does, and the cases of conformance are
+// read by nobody else than it. It runs in a process of its own, where nobody has asked
+// before.
 func TestTablesStayEncoded(t *testing.T) {
-	if os.Getenv("FIDOKEY_FRESH") == "" {
-		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-		cmd.Env = append(os.Environ(), "FIDOKEY_FRESH=1")
-		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if !fresh(t) {
 		return
+	}
+	const commands = 800 << 10 // bytes
+	before := allocated()
+	newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+	if tree := allocated() - before; tree > commands {
+		t.Errorf("all commands take %d bytes, more than %d", tree, commands)
 	}
 	for _, args := range [][]string{{"--help"}, {"info", "--help"}, {"version"}} {
 		root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
@@ -70,12 +72,7 @@ func TestTablesStayEncoded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	allocated := func() uint64 {
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.TotalAlloc
-	}
-	before := allocated()
+	before = allocated()
 	models := metadata.Count()
 	first := allocated() - before
 	if least := uint64(models) * 32; first < least {
@@ -85,5 +82,44 @@ func TestTablesStayEncoded(t *testing.T) {
 	metadata.Count()
 	if again := allocated() - before; again > first/4 {
 		t.Errorf("the second question allocates %d bytes, the first %d: the table is decoded each time", again, first)
+	}
+}
+
+// fresh runs the test in a process of its own, and reports whether this is that one.
+func fresh(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv("FIDOKEY_FRESH") != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "FIDOKEY_FRESH=1")
+	if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
+
+// allocated is how many bytes the process has allocated so far.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// TestInfoAllocates: the shortest command stays small, with the commands that it is one of
+// and the simulated key that it asks.
+func TestInfoAllocates(t *testing.T) {
+	if !fresh(t) {
+		return
+	}
+	const most = 1200 << 10 // bytes
+	before := allocated()
+	root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+	root.SetArgs([]string{"info", "--device", simulatorName, "--simulator-state", inMemory})
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := allocated() - before; n > most {
+		t.Errorf("info allocates %d bytes, more than %d", n, most)
 	}
 }

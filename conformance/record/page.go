@@ -7,25 +7,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"html/template"
 	"io"
 	"slices"
-	"strings"
-	"sync"
-	"time"
 )
 
-//go:embed page.html
-var pageText string
+//go:embed page.css
+var pageStyle string
 
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("page").Funcs(template.FuncMap{
-		"words":   func(list []string) string { return strings.Join(list, ", ") },
-		"seconds": seconds,
-		"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-		"label":   func(outcome string) string { return labels[outcome] },
-	}).Parse(pageText))
-})
+//go:embed page.js
+var pageScript string
 
 var labels = map[string]string{Pass: "pass", Warning: "warning", Fail: "fail", Known: "known", NotApplicable: "n/a"}
 
@@ -40,8 +30,8 @@ type pageData struct {
 	Packed string
 }
 
-// Outcomes are those that can be shown and hidden, the worst first.
-func (pageData) Outcomes() []string { return []string{Fail, Warning, Known, Pass, NotApplicable} }
+// shownOutcomes are those that can be shown and hidden, the worst first.
+var shownOutcomes = []string{Fail, Warning, Known, Pass, NotApplicable}
 
 type pageGroup struct {
 	Group
@@ -83,7 +73,7 @@ func (r *Report) WriteHTML(w io.Writer, before *Report) error {
 		return err
 	}
 	slices.SortStableFunc(data.Groups, func(a, b pageGroup) int { return b.Counts.Fail - a.Counts.Fail })
-	return page().Execute(w, data)
+	return data.page().Render(w)
 }
 
 // pack makes Packed.

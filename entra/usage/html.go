@@ -3,11 +3,12 @@ package usage
 import (
 	_ "embed"
 	"fmt"
-	"html/template"
 	"io"
 	"slices"
-	"sync"
 	"time"
+
+	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
 )
 
 // Page is a report to look at.
@@ -22,17 +23,8 @@ type Page struct {
 	Without  bool // list who has none
 }
 
-//go:embed report.html
-var pageText string
-
-var page = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("report").Funcs(template.FuncMap{
-		"percent": Percent,
-		"per":     func(part, whole int) template.CSS { return template.CSS(fmt.Sprintf("%.2f%%", share(part, whole))) },
-		"date":    func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-		"minute":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
-	}).Parse(pageText))
-})
+//go:embed report.css
+var style string
 
 // Percent is a share for people. It says neither 0 nor 100 where that is not so.
 func Percent(part, whole int) string {
@@ -48,11 +40,24 @@ func Percent(part, whole int) string {
 
 // WriteHTML writes the page, which needs nothing but itself: no script, no network.
 func (p *Page) WriteHTML(w io.Writer) error {
-	return page().Execute(w, struct {
-		*Page
-		Chart chart
-		Most  most
-	}{p, newChart(p.Progress), newMost(p)})
+	most := newMost(p)
+	sections := g.Group{p.tiles(), p.members(), p.history(), p.models(most), p.methods(most), p.signIns(most), p.without()}
+	return h.Doctype(h.HTML(h.Lang("en"),
+		h.Head(
+			h.Meta(h.Charset("utf-8")),
+			h.Meta(h.Name("viewport"), h.Content("width=device-width, initial-scale=1")),
+			h.Meta(h.Name("color-scheme"), h.Content("light dark")),
+			g.Raw(`<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">`),
+			h.TitleEl(g.Text(p.Title)),
+			h.StyleEl(g.Raw(style)),
+		),
+		h.Body(h.Main(
+			h.H1(g.Text(p.Title)),
+			soft("As of "+minute(p.Made)+" UTC. Members whose accounts are enabled, unless it says otherwise."),
+			sections,
+			h.Footer(g.Text("Made by fidokey from Microsoft Graph. The page loads nothing and sends nothing.")),
+		)),
+	)).Render(w)
 }
 
 // most are the greatest numbers, which the longest bars stand for.

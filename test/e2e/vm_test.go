@@ -21,8 +21,15 @@ import (
 // measured, and up to 15 beside the tests of the other packages.
 const limit = 22 * time.Minute
 
+// largest is how many bytes the program may have. What makes it grow at once is a
+// dependency that finds methods by name: then the linker keeps all.
+const largest = 25 << 20
+
 // guestRun picks some of the guest's tests, as -run does.
 var guestRun = flag.String("guest.run", "", "the guest's tests to run: a pattern as of -run")
+
+// guestBench picks benchmarks of the guest; there are none without it.
+var guestBench = flag.String("guest.bench", "", "the guest's benchmarks to run: a pattern as of -bench")
 
 // TestVM boots the VM once, runs the guest's tests in it, and has a subtest for
 // each of them. It is skipped where the VM cannot be; with CI=true, only where
@@ -51,17 +58,24 @@ func TestVM(t *testing.T) {
 		}
 	}
 	program, tests := filepath.Join(dir, "fidokey"), filepath.Join(dir, "guest.test")
-	build(t, root, nil, "build", "-o", program, "./cmd/fidokey")
+	build(t, root, nil, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./cmd/fidokey") // as it is shipped
+	if info, err := os.Stat(program); err != nil || info.Size() > largest {
+		t.Errorf("the program has more than %d bytes: %+v, %v", largest, info, err)
+	}
 	build(t, root, nil, "test", "-c", "-o", tests, "./test/e2e/guest")
 	withC := "" // the program with karalabe/hid and PC/SC
 	if exec.Command("pkg-config", "--exists", "libpcsclite").Run() == nil {
 		withC = filepath.Join(dir, "fidokey-c")
-		build(t, root, []string{"CGO_ENABLED=1"}, "build", "-tags", "libusb pcsc", "-o", withC, "./cmd/fidokey")
+		tags := "libusb pcsc"
+		if *guestBench != "" {
+			tags = "pcsc" // as it is shipped
+		}
+		build(t, root, []string{"CGO_ENABLED=1"}, "build", "-tags", tags, "-trimpath", "-ldflags=-s -w", "-o", withC, "./cmd/fidokey")
 	}
 
 	vm := command(t, root, "test/vm/run-vm.sh", "-m", "2048", "-t", fmt.Sprint(limit.Seconds()), "--",
-		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_C=%s %s -test.v -test.timeout %v -test.run %s",
-			program, withC, tests, limit-time.Minute, quote(*guestRun)))
+		fmt.Sprintf("cd /tmp && FIDOKEY_GUEST=%s FIDOKEY_GUEST_C=%s %s -test.v -test.timeout %v -test.run %s -test.bench %s -test.benchtime 10x",
+			program, withC, tests, limit-time.Minute, quote(*guestRun), quote(*guestBench)))
 	vm.Cancel = func() error { return vm.Process.Signal(syscall.SIGTERM) } // which ends qemu too
 	vm.WaitDelay = 10 * time.Second
 	results, err := stream(t, vm)
@@ -78,7 +92,7 @@ func TestVM(t *testing.T) {
 	if err != nil && !t.Failed() {
 		t.Fatalf("run-vm.sh: %v", err)
 	}
-	if err == nil && len(results) == 0 {
+	if err == nil && len(results) == 0 && *guestBench == "" {
 		t.Error("no test ran in the VM")
 	}
 }

@@ -516,7 +516,7 @@ func TestAllocationsDoNotGrowWithReports(t *testing.T) {
 	if many > few {
 		t.Errorf("%v allocations for 129 reports, %v for 2", many, few)
 	}
-	if few > 25 {
+	if few > 16 {
 		t.Errorf("%v allocations for a short message", few)
 	}
 }

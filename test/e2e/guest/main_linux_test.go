@@ -109,7 +109,7 @@ func (d door) plug(t *testing.T, args ...string) *key {
 
 // simulate starts "fidokey simulator run", with these arguments, and waits until it
 // says that a door is open. It ends with the test, if it did not before.
-func simulate(t *testing.T, door string, args ...string) (process *os.Process, end func()) {
+func simulate(t testing.TB, door string, args ...string) (process *os.Process, end func()) {
 	t.Helper()
 	errors, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
@@ -172,7 +172,7 @@ func nodes() []string {
 	return nodes
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
+func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -195,7 +195,7 @@ func drives(t *testing.T, what string) {
 
 // try runs a program, which gets stdin and no terminal. The error has what it
 // wrote to stderr.
-func try(t *testing.T, stdin, name string, args ...string) (stdout string, err error) {
+func try(t testing.TB, stdin, name string, args ...string) (stdout string, err error) {
 	t.Helper()
 	ran.Add(1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -211,7 +211,7 @@ func try(t *testing.T, stdin, name string, args ...string) (stdout string, err e
 }
 
 // run is try for what has to succeed.
-func run(t *testing.T, stdin, name string, args ...string) (stdout string) {
+func run(t testing.TB, stdin, name string, args ...string) (stdout string) {
 	t.Helper()
 	stdout, err := try(t, stdin, name, args...)
 	if err != nil {
@@ -221,7 +221,7 @@ func run(t *testing.T, stdin, name string, args ...string) (stdout string) {
 }
 
 // write makes a file for the length of the test and returns its path.
-func write(t *testing.T, name, content string) string {
+func write(t testing.TB, name, content string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
