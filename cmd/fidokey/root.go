@@ -55,7 +55,6 @@ to the terminal. A PIN is never taken from the command line itself.
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	g, flags := &e.global, root.PersistentFlags()
 	flags.StringVarP(&g.device, "device", "d", "", "the key: 'simulator', a path, an index from 'fidokey list', a serial number, an AAGUID, part of a model's name, pcsc:READER for a smart-card reader by a part of its name, bench:NAME for a key on a bench (see 'fidokey hil'), or a software key at unix:PATH, tcp:HOST:PORT or udp:HOST:PORT")
 	flags.DurationVar(&g.timeout, "timeout", client.DefaultTimeout, "the longest that one command may take on the key, a touch included")
