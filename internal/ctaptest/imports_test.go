@@ -1,7 +1,11 @@
 package ctaptest_test
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,5 +56,26 @@ func TestImports(t *testing.T) {
 	}
 	if seen != len(row) {
 		t.Errorf("%d packages found, %d in the table", seen, len(row))
+	}
+}
+
+// TestHouse: the picture in ARCHITECTURE.md has the rows as they are.
+func TestHouse(t *testing.T) {
+	picture, err := os.ReadFile("../../docs/house.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	room := regexp.MustCompile(`<text class="package"[^>]*>([^<]+)</text>`)
+	for n, packages := range rows {
+		_, row, _ := strings.Cut(string(picture), fmt.Sprintf(`<g id="row-%d">`, n))
+		row, _, _ = strings.Cut(row, "</g>")
+		var drawn []string
+		for _, m := range room.FindAllStringSubmatch(row, -1) {
+			drawn = append(drawn, m[1])
+		}
+		slices.Sort(drawn)
+		if want := slices.Sorted(slices.Values(packages)); !slices.Equal(drawn, want) {
+			t.Errorf("row %d has %q, and the picture %q", n, want, drawn)
+		}
 	}
 }
