@@ -47,7 +47,7 @@ func pages(t *testing.T) map[string]string {
 // is named within a sentence is a command, with flags that it has.
 func TestCallsInPages(t *testing.T) {
 	lines := regexp.MustCompile(`(?m)^(?: *(?:- |\$ )?|ExecStart=/usr/local/bin/)((?:sudo )?fidokey .*)$`)
-	spans := regexp.MustCompile("`((?:sudo )?fidokey [^`]+)`")
+	spans := regexp.MustCompile("`((?:sudo )?fidokey\\s[^`]+)`")
 	calls, named := 0, 0
 	for page, text := range pages(t) {
 		text = strings.ReplaceAll(text, "\\\n", " ")
@@ -60,7 +60,9 @@ func TestCallsInPages(t *testing.T) {
 			}
 			for _, span := range spans.FindAllStringSubmatch(text, -1) {
 				named++
-				checkNamed(t, examples(&cobra.Command{Example: strings.ReplaceAll(span[1], "\n", " ")})[0])
+				for _, alternative := range alternatives(strings.ReplaceAll(span[1], "\n", " ")) {
+					checkNamed(t, examples(&cobra.Command{Example: alternative})[0])
+				}
 			}
 		})
 	}
@@ -86,18 +88,29 @@ func inBlocks(page, text string) string {
 	return blocks.String()
 }
 
+// alternatives are the calls that "config always-uv on|off" stands for.
+func alternatives(call string) (calls []string) {
+	word := regexp.MustCompile(`\S+\|\S+`).FindString(call)
+	for choice := range strings.SplitSeq(word, "|") {
+		calls = append(calls, strings.Replace(call, word, choice, 1))
+	}
+	return calls
+}
+
 // checkNamed checks a call that need not be whole.
 func checkNamed(t *testing.T, call []string) {
 	t.Helper()
-	found, rest, err := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard}).Find(call)
+	root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+	root.InitDefaultHelpCmd()
+	found, rest, err := root.Find(call)
 	if err == nil {
 		found.InitDefaultVersionFlag()
 		err = found.ParseFlags(rest)
 	}
 	if short := new(pflag.ValueRequiredError); err != nil && !errors.Is(err, pflag.ErrHelp) && !errors.As(err, &short) {
 		t.Errorf("%q is named: %v", call, err)
-	} else if args := found.Flags().Args(); found.HasSubCommands() && !found.Runnable() && len(args) > 0 {
-		t.Errorf("%q is named: %q has no %q", call, found.CommandPath(), args[0])
+	} else if args := found.Flags().Args(); found.HasSubCommands() && len(args) > 0 && found.ValidateArgs(args) != nil {
+		t.Errorf("%q is named: %v", call, found.ValidateArgs(args))
 	}
 }
 
