@@ -13,11 +13,12 @@ build: # bin/fidokey
 demo: build # a tour with the simulator; needs no hardware
 	scripts/demo bin/fidokey
 
-# The VM takes longest and waits much, so it comes first, beside all others. What go test would
-# vet is part of what go vet has done.
+# The VM takes longest, so it comes first; it and cmd/fidokey wait much, so that there is room for
+# a package more than there are cores. What go test would vet is part of what go vet has done.
 test: deps # all tests, those in the VM too
 	$(GO) vet $(TAGS) ./...
-	$(GO) test $(TAGS) -race -vet=off -timeout 30m ./test/e2e ./...
+	$(GO) test $(TAGS) -race -vet=off -timeout 30m -p $$(($$(nproc) + 1)) ./test/e2e ./...
+	$(GO) test -vet=off -run TestShippedProfiles ./conformance
 
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps

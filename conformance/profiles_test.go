@@ -12,6 +12,9 @@ import (
 // TestShippedProfiles: every profile of the simulator without a quirk passes what
 // applies to it, through the doors that it has.
 func TestShippedProfiles(t *testing.T) {
+	if race {
+		t.Skip("under the race detector, where it takes five times as long, TestSimulator has all cases; 'make test' runs this without it")
+	}
 	tried := 0
 	for _, name := range simulator.ProfileNames() {
 		profile, err := simulator.LoadProfile(name)
