@@ -561,14 +561,7 @@ func (p *preparedScene) positions(t *testing.T, f matrixFlow, faults []wireFault
 // and what a key makes up once for itself.
 func (s *scene) kept() map[string]string {
 	s.t.Helper()
-	records, err := s.storage.Load()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	var device map[int]any
-	if err := cbor.Unmarshal(records["device"], &device); err != nil {
-		s.t.Fatal(err)
-	}
+	records, device := s.stored()
 	for _, member := range []int{4, 5, 6, 24, 25, 27, 28, 29} {
 		delete(device, member)
 	}
@@ -702,15 +695,22 @@ func (s *scene) known(err error) bool {
 }
 
 func (s *scene) tries() uint64 {
+	s.t.Helper()
+	_, device := s.stored()
+	return device[4].(uint64)
+}
+
+// stored is what lies in the key's storage, and what of it is about the whole key.
+func (s *scene) stored() (records map[string][]byte, device map[int]any) {
+	s.t.Helper()
 	records, err := s.storage.Load()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var device map[int]any
 	if err := cbor.Unmarshal(records["device"], &device); err != nil {
 		s.t.Fatal(err)
 	}
-	return device[4].(uint64)
+	return records, device
 }
 
 // spoilsPIN reports whether the fault may make a right PIN wrong, or come between
