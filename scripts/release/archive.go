@@ -26,11 +26,11 @@ func (r *release) archive(t target, name string) error {
 	folder := filepath.Join(r.scratch, name)
 	copies := [][2]string{ // from, to
 		{r.binary(t), t.program()},
-		{filepath.Join(r.root, "README.md"), "README.md"},
-		{filepath.Join(r.root, "CHANGELOG.md"), "CHANGELOG.md"},
-		{filepath.Join(r.root, "LICENSE"), "LICENSE"},
 		{filepath.Join(r.scratch, "licenses", t.name()), "licenses"},
 		{filepath.Join(r.scratch, "completions"), "completions"},
+	}
+	for _, page := range []string{"README.md", "CHANGELOG.md", "LICENSE", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "metadata/README.md"} {
+		copies = append(copies, [2]string{filepath.Join(r.root, page), page}) // README leads to all of them
 	}
 	if t.goos != "windows" {
 		copies = append(copies, [2]string{filepath.Join(r.scratch, "man"), "man/man1"})
