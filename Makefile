@@ -17,14 +17,14 @@ demo: build # a tour with the simulator; needs no hardware
 # a package more than there are cores. What go test would vet is part of what go vet has done.
 test: deps # all tests, those in the VM too
 	$(GO) vet $(TAGS) ./...
-	$(GO) test $(TAGS) -race -vet=off -timeout 30m -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) ./test/e2e ./...
+	$(GO) test $(TAGS) -race -vet=off -timeout 50m -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) ./test/e2e ./...
 	$(GO) test -vet=off -run TestShippedProfiles ./conformance
 
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps
 
 e2e: deps # only what strangers judge, in the VM and over PC/SC, with its output; RUN=PATTERN only such tests in the VM
-	$(GO) test $(TAGS) -count=1 -v -timeout 30m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
+	$(GO) test $(TAGS) -count=1 -v -timeout 50m ./test/e2e $(if $(RUN),-run TestVM -guest.run '$(RUN)')
 
 fuzz: # every fuzz target for FUZZTIME
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz

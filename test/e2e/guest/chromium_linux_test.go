@@ -141,11 +141,17 @@ func chromiumAtRelyingParty(t *testing.T, b *browser) {
 	if _, err := b.do(browserTask{Ceremony: "open", Options: ready.URL}); err != nil {
 		t.Fatal(err)
 	}
+	type ceremony struct {
+		Type     string
+		Verified bool
+	}
+	before := ""
 	for _, step := range []struct{ keys, ceremony string }{{"alt+r", "registration"}, {"alt+s", "assertion"}} {
-		done := result[struct {
-			Type     string
-			Verified bool
-		}](t, b.typeUntil(t, step.keys, said))
+		done := result[ceremony](t, b.typeUntil(t, step.keys, said))
+		for done.Type == before { // where the page is slow, the keys that began it came twice
+			done = result[ceremony](t, b.typeUntil(t, step.keys, said))
+		}
+		before = step.ceremony
 		if done.Type != step.ceremony || !done.Verified {
 			t.Errorf("%s: %+v", step.ceremony, done)
 		}
