@@ -28,7 +28,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	e := &env{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, platform: openPlatform, keysKept: keysAreKept()}
-	return e.exit(execute(ctx, e, newRootCmd(e)))
+	return e.exit(execute(ctx, e, newRootCmdFor(e, os.Args[1:])))
 }
 
 // execute runs the command that is called, and notes how it should be.

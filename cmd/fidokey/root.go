@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,74 @@ type globalOptions struct {
 	trace            string
 }
 
-func newRootCmd(e *env) *cobra.Command {
+// commandGroups are the commands of the first level, as the help shows them.
+func commandGroups() []commandGroup {
+	return []commandGroup{
+		{"Which key, and what it is:", []lazyCommand{
+			{"list", newListCmd}, {"info", newInfoCmd}, {"select", newSelectCmd}, {"wink", newWinkCmd},
+			{"doctor", newDoctorCmd}, {"metadata", newMetadataCmd},
+		}},
+		{"Set it up:", []lazyCommand{
+			{"pin", newPINCmd}, {"fingerprints", newFingerprintsCmd}, {"config", newConfigCmd},
+			{"reset", newResetCmd}, {"access", newAccessCmd},
+		}},
+		{"What is on it:", []lazyCommand{{"credentials", newCredentialsCmd}, {"blobs", newBlobsCmd}}},
+		{"Use it:", []lazyCommand{
+			{"register", newRegisterCmd}, {"authenticate", newAuthenticateCmd}, {"verify", newVerifyCmd},
+			{"rp", newRPCmd}, {"secret", newSecretCmd}, {"u2f", newU2FCmd},
+		}},
+		{"Microsoft Entra ID:", []lazyCommand{{"entra", newEntraCmd}}},
+		{"Look inside, and test:", []lazyCommand{
+			{"raw", newRawCmd}, {"trace", newTraceCmd}, {"conformance", newConformanceCmd},
+			{"simulator", newSimulatorCmd}, {"hil", newHILCmd}, {"ci", newCICmd},
+		}},
+	}
+}
+
+type commandGroup struct {
+	title    string
+	commands []lazyCommand
+}
+
+// A lazyCommand is made, with those below it, when it is called or shown.
+type lazyCommand struct {
+	name string
+	make func(*env) *cobra.Command
+}
+
+// newRootCmd returns the program's command with all that it has.
+func newRootCmd(e *env) *cobra.Command { return newRootCmdFor(e, nil) }
+
+// newRootCmdFor is newRootCmd for one command line. If that begins with a command it is
+// the only one: to make all takes longer than most of them run.
+func newRootCmdFor(e *env, args []string) *cobra.Command {
+	root := newBareRootCmd(e)
+	called := func(c lazyCommand) bool { return len(args) > 0 && c.name == args[0] }
+	groups := commandGroups()
+	for _, group := range groups {
+		if i := slices.IndexFunc(group.commands, called); i >= 0 {
+			root.AddCommand(group.commands[i].make(e))
+			root.CompletionOptions.DisableDefaultCmd = true
+			finish(e, root)
+			return root
+		}
+	}
+	for _, group := range groups {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			cmd := command.make(e)
+			cmd.GroupID = group.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(newManCmd(e), newVersionCmd(e))
+	addCompletion(e, root)
+	finish(e, root)
+	return root
+}
+
+// newBareRootCmd returns the program's command without those below it.
+func newBareRootCmd(e *env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fidokey",
 		Short: "Inspect, set up and try FIDO2 security keys, or be one in software",
@@ -66,26 +134,6 @@ to the terminal. A PIN is never taken from the command line itself.
 	flags.StringVar(&g.simulatorProfile, "simulator-profile", "default", "the key that '--device simulator' plays: "+profileHelp)
 	flags.StringVar(&g.simulatorState, "simulator-state", "", "the state of '--device simulator': a file, or ':memory:' (default: $FIDOKEY_SIMULATOR_STATE, else a file in your state folder)")
 	flags.StringVar(&g.simulatorTouch, "simulator-touch", "auto", "how '--device simulator' is touched: "+touchHelp)
-	for _, group := range []struct {
-		title    string
-		commands []*cobra.Command
-	}{
-		{"Which key, and what it is:", []*cobra.Command{newListCmd(e), newInfoCmd(e), newSelectCmd(e), newWinkCmd(e), newDoctorCmd(e), newMetadataCmd(e)}},
-		{"Set it up:", []*cobra.Command{newPINCmd(e), newFingerprintsCmd(e), newConfigCmd(e), newResetCmd(e), newAccessCmd(e)}},
-		{"What is on it:", []*cobra.Command{newCredentialsCmd(e), newBlobsCmd(e)}},
-		{"Use it:", []*cobra.Command{newRegisterCmd(e), newAuthenticateCmd(e), newVerifyCmd(e), newRPCmd(e), newSecretCmd(e), newU2FCmd(e)}},
-		{"Microsoft Entra ID:", []*cobra.Command{newEntraCmd(e)}},
-		{"Look inside, and test:", []*cobra.Command{newRawCmd(e), newTraceCmd(e), newConformanceCmd(e), newSimulatorCmd(e), newHILCmd(e), newCICmd(e)}},
-	} {
-		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
-		for _, cmd := range group.commands {
-			cmd.GroupID = group.title
-			root.AddCommand(cmd)
-		}
-	}
-	root.AddCommand(newManCmd(e), newVersionCmd(e))
-	addCompletion(e, root)
-	finish(e, root)
 	return root
 }
 

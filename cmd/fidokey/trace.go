@@ -73,7 +73,7 @@ that the key gave are zeroes.`,
 // rerun runs another command of the program, with the flags that have been given.
 func (e *env) rerun(cmd *cobra.Command, args []string) error {
 	global := e.global
-	root := newRootCmd(e)
+	root := newRootCmdFor(e, args)
 	e.global, e.started = global, false // in place of the defaults
 	root.SetArgs(args)
 	return execute(cmd.Context(), e, root)
