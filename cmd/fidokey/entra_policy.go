@@ -305,7 +305,7 @@ type graphReport struct{ json.RawMessage }
 func (r graphReport) print(w *printer) {
 	text, err := json.MarshalIndent(r.RawMessage, "", "  ")
 	if err != nil {
-		w.err = errors.Join(w.err, err)
+		w.err = err
 		return
 	}
 	fmt.Fprintf(w, "%s\n", escapeUnprintable(text))

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -12,17 +14,17 @@ import (
 	"golang.org/x/term"
 )
 
-// A printer writes reports for people. The first error stays.
+// A printer writes a report for people, in one piece.
 type printer struct {
-	out    io.Writer
+	out    *bufio.Writer
 	lines  *tabwriter.Writer // names and values, under each other
 	width  int               // columns of the terminal; 0: no terminal, no limit
 	colour bool
-	err    error
+	err    error // why a report could not be put into words
 }
 
 func newPrinter(out io.Writer) *printer {
-	p := &printer{out: out}
+	p := &printer{out: bufio.NewWriter(out)}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
 			p.width = width
@@ -35,11 +37,7 @@ func newPrinter(out io.Writer) *printer {
 // Write writes text as it is, below what came before.
 func (p *printer) Write(b []byte) (int, error) {
 	p.flushLines()
-	n, err := p.out.Write(b)
-	if p.err == nil {
-		p.err = err
-	}
-	return n, err
+	return p.out.Write(b)
 }
 
 // printf writes a line of text in which nothing can steer the terminal.
@@ -66,18 +64,15 @@ func (p *printer) item(name, value string, first bool) {
 }
 
 func (p *printer) flushLines() {
-	if p.lines == nil {
-		return
+	if p.lines != nil {
+		p.lines.Flush() // an error stays in out
+		p.lines = nil
 	}
-	if err := p.lines.Flush(); p.err == nil {
-		p.err = err
-	}
-	p.lines = nil
 }
 
 func (p *printer) flush() error {
 	p.flushLines()
-	return p.err
+	return cmp.Or(p.out.Flush(), p.err)
 }
 
 // table writes rows under a header. On a terminal it is no wider than that; the

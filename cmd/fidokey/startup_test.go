@@ -123,3 +123,27 @@ func TestInfoAllocates(t *testing.T) {
 		t.Errorf("info allocates %d bytes, more than %d", n, most)
 	}
 }
+
+// TestAnswerInOnePiece: an answer is written at once, for a person and as JSON, and not
+// word by word, each of which wakes whoever reads it.
+func TestAnswerInOnePiece(t *testing.T) {
+	for _, args := range [][]string{nil, {"--json"}} {
+		var writes counter
+		root := newRootCmd(&env{stdout: &writes, stderr: io.Discard})
+		root.SetArgs(append([]string{"info", "--device", simulatorName, "--simulator-state", inMemory}, args...))
+		if err := root.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if writes != 1 {
+			t.Errorf("info %q is written in %d pieces", args, writes)
+		}
+	}
+}
+
+// A counter counts what is written to it.
+type counter int
+
+func (c *counter) Write(b []byte) (int, error) {
+	*c++
+	return len(b), nil
+}
