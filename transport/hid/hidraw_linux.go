@@ -70,11 +70,9 @@ func nodeNumber(name string) (int, bool) {
 
 // node reads what sysfs knows of a hidraw device.
 func (h hidraw) node(name string) (node, error) {
-	// The link leads into the tree of devices, where .. is the parent.
-	dir, err := filepath.EvalSymlinks(filepath.Join(h.sys, "class/hidraw", name, "device"))
-	if err != nil {
-		return node{}, err
-	}
+	// The link leads into the tree of devices. The kernel follows it, which costs less than
+	// to find out where it leads.
+	dir := filepath.Join(h.sys, "class/hidraw", name, "device")
 	descriptor, err := os.ReadFile(filepath.Join(dir, "report_descriptor"))
 	if err != nil {
 		return node{}, err
@@ -94,9 +92,10 @@ func (h hidraw) node(name string) (node, error) {
 	n.layout, n.fido = parseDescriptor(descriptor)
 
 	// A HID device of usbhid stands below its interface, and that below the USB
-	// device. A uhid device says USB too, and has no such parents.
-	usb := filepath.Join(dir, "../..")
-	if _, err := os.Stat(filepath.Join(usb, "idVendor")); err == nil && id.bus == busUSB {
+	// device. A uhid device says USB too, and has no such parents. For filepath.Join the
+	// parent of a link would be the folder that the link is in.
+	usb := dir + "/../.."
+	if _, err := os.Stat(usb + "/idVendor"); err == nil && id.bus == busUSB {
 		n.Manufacturer = attribute(usb, "manufacturer")
 		n.Product = cmp.Or(attribute(usb, "product"), n.Product)
 		n.Serial = cmp.Or(attribute(usb, "serial"), n.Serial)
@@ -128,7 +127,7 @@ var usbPortName = regexp.MustCompile(`^[0-9]+-[0-9]+(\.[0-9]+)*$`)
 
 // attribute returns the text of a sysfs file, "" if there is none.
 func attribute(dir, name string) string {
-	text, err := os.ReadFile(filepath.Join(dir, name))
+	text, err := os.ReadFile(dir + "/" + name)
 	if err != nil {
 		return ""
 	}
