@@ -3,13 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/fidokey/fidokey/metadata"
 )
@@ -52,47 +51,16 @@ func runMan(e *env, root *cobra.Command, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	root.DisableAutoGenTag = true // it has the time of the run
-	forManual(root)
-	header := &doc.GenManHeader{Section: "1", Date: &date, Source: "fidokey " + version(), Manual: "fidokey"}
-	if err := doc.GenManTree(root, header, folder); err != nil {
-		return err
-	}
-	return e.say(nil, manReport{folder, manPages(root)})
-}
-
-// manPages returns the names of the files that there are for a command and those
-// below it.
-func manPages(cmd *cobra.Command) []string {
-	pages := []string{strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".1"}
-	for _, child := range cmd.Commands() {
-		if child.IsAvailableCommand() && !child.IsAdditionalHelpTopicCommand() {
-			pages = append(pages, manPages(child)...)
+	report := manReport{Folder: folder}
+	for cmd := range withPages(root) {
+		name := pageName(cmd) + ".1"
+		if err := os.WriteFile(filepath.Join(folder, name), manPage(cmd, date), 0o644); err != nil {
+			return err
 		}
+		report.Pages = append(report.Pages, name)
 	}
-	slices.Sort(pages)
-	return pages
-}
-
-// forManual makes the indented lines of the help texts, which become Markdown on
-// their way to the pages, stay lines of their own.
-func forManual(cmd *cobra.Command) {
-	var lines []string
-	indented := false
-	for line := range strings.SplitSeq(cmd.Long, "\n") {
-		now := strings.HasPrefix(line, "  ")
-		if now && !indented {
-			lines = append(lines, "")
-		}
-		if now {
-			line = "    " + line
-		}
-		lines, indented = append(lines, line), now
-	}
-	cmd.Long = strings.Join(lines, "\n")
-	for _, child := range cmd.Commands() {
-		forManual(child)
-	}
+	slices.Sort(report.Pages)
+	return e.say(nil, report)
 }
 
 // builtAt is when the commit was made that the program was built from, or the day

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -45,5 +46,34 @@ func TestManualPages(t *testing.T) {
 	files, err := os.ReadDir(folder)
 	if err != nil || len(files) != len(pages) {
 		t.Errorf("%d pages for %d commands, %v", len(files), len(pages), err)
+	}
+}
+
+// TestManualPagesInGroff: groff, which formats the pages for man, has nothing to say against
+// any, and shows a minus as one that can be copied.
+func TestManualPagesInGroff(t *testing.T) {
+	if _, err := exec.LookPath("groff"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	folder := t.TempDir()
+	e := &env{stdout: io.Discard, stderr: io.Discard}
+	root := newRootCmd(e)
+	root.SetArgs([]string{"man", folder})
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(filepath.Join(folder, "*.1"))
+	if err != nil || len(pages) < 100 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	if complaints, err := exec.Command("groff", append([]string{"-man", "-Tutf8", "-ww", "-z"}, pages...)...).CombinedOutput(); err != nil || len(complaints) > 0 {
+		t.Errorf("%v\n%s", err, complaints)
+	}
+	page, err := exec.Command("groff", "-man", "-Tutf8", "-P-cbou", filepath.Join(folder, "fidokey-pin-set.1")).Output()
+	if err != nil || !strings.Contains(string(page), "--pin-env string\n") || !strings.Contains(string(page), "  fidokey pin set --pin-env NEW_PIN\n") {
+		t.Errorf("%v\n%s", err, page)
 	}
 }

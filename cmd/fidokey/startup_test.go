@@ -19,7 +19,7 @@ import (
 func TestInitAllocates(t *testing.T) {
 	const (
 		ours = 8 << 10 // bytes, each package of the project
-		all  = 1 << 20 // bytes, together
+		all  = 512 << 10 // bytes, together
 	)
 	cmd := exec.Command("fidokey", "version")
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
@@ -106,21 +106,42 @@ func allocated() uint64 {
 	return m.TotalAlloc
 }
 
-// TestInfoAllocates: the shortest command stays small, with the commands that it is one of
-// and the simulated key that it asks.
+// TestInfoAllocates: the shortest command stays small, with the simulated key that it asks;
+// the other commands are not even made.
 func TestInfoAllocates(t *testing.T) {
 	if !fresh(t) {
 		return
 	}
-	const most = 1200 << 10 // bytes
+	const most = 400 << 10 // bytes
+	args := []string{"info", "--device", simulatorName, "--simulator-state", inMemory}
 	before := allocated()
-	root := newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
-	root.SetArgs([]string{"info", "--device", simulatorName, "--simulator-state", inMemory})
+	root := newRootCmdFor(&env{stdout: io.Discard, stderr: io.Discard}, args)
+	root.SetArgs(args)
 	if err := root.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := allocated() - before; n > most {
 		t.Errorf("info allocates %d bytes, more than %d", n, most)
+	}
+}
+
+// TestOnlyTheCalledIsMade: a command is found under its name alone, and without the others
+// it is the same.
+func TestOnlyTheCalledIsMade(t *testing.T) {
+	quiet := &env{stdout: io.Discard, stderr: io.Discard}
+	whole := newRootCmd(quiet)
+	for _, group := range commandGroups() {
+		for _, command := range group.commands {
+			alone := newRootCmdFor(quiet, []string{command.name, "--help"}).Commands()
+			if len(alone) != 1 {
+				t.Errorf("%s: %d commands are made", command.name, len(alone))
+				continue
+			}
+			among, _, err := whole.Find([]string{command.name})
+			if err != nil || among.UsageString() != alone[0].UsageString() {
+				t.Errorf("%s: %v; alone:\n%s\namong all:\n%s", command.name, err, alone[0].UsageString(), among.UsageString())
+			}
+		}
 	}
 }
 
