@@ -26,7 +26,7 @@ var agreePython string
 // stranger asks python-fido2 what it sees on the key, or has it change something.
 func stranger(t *testing.T, k *key, script, what string, input []byte) string {
 	t.Helper()
-	return strings.TrimSpace(run(t, "", "/usr/bin/python3", script, k.node, what, hex.EncodeToString(input)))
+	return strings.TrimSpace(python(t, script, k.node, what, hex.EncodeToString(input)))
 }
 
 // TestAgree has our client and python-fido2 do things by turns with one key: what

@@ -148,7 +148,7 @@ func TestExchanges(t *testing.T) {
 			counts := map[string]uint64{}
 			for name, do := range map[string]func(*testing.T, *key){
 				"fidokey":      func(t *testing.T, k *key) { ourselves(t, k, task.ours) },
-				"python-fido2": func(t *testing.T, k *key) { run(t, "", "/usr/bin/python3", script, k.node, task.python) },
+				"python-fido2": func(t *testing.T, k *key) { python(t, script, k.node, task.python) },
 				"libfido2":     task.libfido,
 			} {
 				if do != nil {

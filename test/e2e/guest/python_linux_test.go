@@ -2,8 +2,63 @@ package guest
 
 import (
 	_ "embed"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"sync"
 	"testing"
+	"time"
 )
+
+//go:embed forks.py
+var forksPython string
+
+// forks is the process that Python programs are forked from.
+type forks struct {
+	asked    *json.Encoder
+	answered *os.File
+	answers  *json.Decoder
+}
+
+var startForks = sync.OnceValues(func() (*forks, error) {
+	cmd := exec.Command("/usr/bin/python3", "-c", forksPython)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe() // it ends with the tests
+	if err != nil {
+		return nil, err
+	}
+	answered, out, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd.Stdout = out
+	return &forks{json.NewEncoder(in), answered, json.NewDecoder(answered)}, cmd.Start()
+})
+
+// python runs a program, which has python3-fido2, and returns what it prints.
+func python(t *testing.T, script string, args ...string) string {
+	t.Helper()
+	f, err := startForks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.answered.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.asked.Encode(append([]string{script}, args...)); err != nil {
+		t.Fatal(err)
+	}
+	var status int
+	var output string
+	if err := f.answers.Decode(&[]any{&status, &output}); err != nil {
+		t.Fatalf("%s %q: %v", script, args, err)
+	}
+	if status != 0 {
+		t.Fatalf("%s %q: status %d\n%s", script, args, status, output)
+	}
+	return output
+}
 
 //go:embed python_fido2.py
 var pythonFIDO2 string
@@ -21,7 +76,7 @@ func TestPythonFIDO2(t *testing.T) {
 	} {
 		t.Run(tt.profile+"/"+tt.feature, func(t *testing.T) {
 			k := plugProfile(t, tt.profile)
-			run(t, "", "/usr/bin/python3", script, k.node, tt.feature)
+			python(t, script, k.node, tt.feature)
 		})
 	}
 }
