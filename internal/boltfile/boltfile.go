@@ -119,7 +119,7 @@ type checker struct {
 	pageSize int64
 	seen     []bool // by the number of the page
 	todo     []uint64
-	elements []byte // of the page at hand
+	at       []byte // the page at hand, without those that belong to it
 }
 
 // A head is that of a page.
@@ -136,17 +136,17 @@ func (c *checker) read(buffer []byte, offset, n int64) ([]byte, error) {
 	return b, err
 }
 
-// begin reads the head of a page that nobody has seen before. Its room is what it has
-// with the pages that belong to it.
+// begin reads a page that nobody has seen before. Its room is what it has with the pages
+// that belong to it.
 func (c *checker) begin(number uint64) (h head, offset, room int64, err error) {
 	if number < 2 || number >= uint64(len(c.seen)) {
 		return h, 0, 0, damaged("there is no page %d", number)
 	}
 	offset = int64(number) * c.pageSize
-	if c.elements, err = c.read(c.elements, offset, pageHead); err != nil {
+	if c.at, err = c.read(c.at, offset, c.pageSize); err != nil {
 		return h, 0, 0, err
 	}
-	h = headOf(c.elements)
+	h = headOf(c.at)
 	if h.Number != number {
 		return h, 0, 0, damaged("page %d calls itself %d", number, h.Number)
 	}
@@ -212,12 +212,14 @@ func (c *checker) page(number uint64) error {
 	if h.Kind != leaf && (h.Kind != branch || h.Count == 0) || int64(h.Count)*element > room-pageHead {
 		return damaged("page %d is none of a tree", number)
 	}
-	if c.elements, err = c.read(c.elements, offset+pageHead, int64(h.Count)*element); err != nil {
-		return err
+	if end := pageHead + int64(h.Count)*element; end > c.pageSize { // which few need
+		if c.at, err = c.read(c.at, offset, end); err != nil {
+			return err
+		}
 	}
 	n := binary.NativeEndian
 	for i := range int64(h.Count) {
-		e := c.elements[i*element:]
+		e := c.at[pageHead+i*element:]
 		if h.Kind == branch {
 			if !fits(room, pageHead+i*element, n.Uint32(e), n.Uint32(e[4:]), 0) {
 				return damaged("a key of page %d is not in it", number)
