@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -93,6 +95,41 @@ var smallFiles = map[string]struct {
 			o := entraStandInOptions{users: 1, switches: path}
 			_, _, err := o.tenant(&env{}, "token")
 			return err
+		},
+	},
+	"RP IDs": {
+		[]string{"# mine\nexample.com\n\n example.org # theirs\r\n", "#\n"},
+		func(t *testing.T, path string) error {
+			ids, err := (&env{}).readRPIDs(nil, path)
+			if err == nil && (len(ids) == 0 || slices.ContainsFunc(ids, func(id string) bool { return id == "" || strings.ContainsAny(id, "#\n") })) {
+				t.Errorf("taken: %q", ids)
+			}
+			return err
+		},
+	},
+	"options of verify": {
+		[]string{`{"rp":{"id":"example.com"},"user":{"id":"AQ"},"challenge":"AAAA","authenticatorSelection":{"userVerification":"required"}}`, `{"publicKey":{"challenge":"AAAA","rpId":"example.com"}}`},
+		func(t *testing.T, path string) error {
+			return errors.Join((&verifyOptions{options: path}).readOptions(&env{}, false), (&verifyOptions{options: path}).readOptions(&env{}, true))
+		},
+	},
+	"what a USB device calls itself": {
+		[]string{"Yubico", "\x1b[2J\u009b\u202e\xff"},
+		func(t *testing.T, path string) error {
+			m := &machine{root: filepath.Dir(path), goos: "linux"}
+			usb := filepath.Join(m.root, "sys/bus/usb/devices")
+			for _, err := range []error{
+				os.MkdirAll(filepath.Join(usb, "1-1:1.0"), 0o700), os.WriteFile(filepath.Join(usb, "1-1:1.0/bInterfaceClass"), []byte("0b\n"), 0o600),
+				os.MkdirAll(filepath.Join(usb, "1-1"), 0o700), os.WriteFile(filepath.Join(usb, "1-1/idVendor"), []byte("20a0\n"), 0o600), os.Rename(path, filepath.Join(usb, "1-1/manufacturer")),
+			} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if d := m.checkPretenders(t.Context()); strings.ContainsFunc(d.Seen, unfit) {
+				t.Errorf("%q would be printed", d.Seen)
+			}
+			return nil
 		},
 	},
 	"recorded run": {
