@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,25 @@ func FuzzServe(f *testing.F) {
 		blue.key.PowerOn()
 		if answer, err := blue.key.Exchange(t.Context(), []byte{4}); err != nil || len(answer) == 0 || answer[0] != 0 {
 			t.Errorf("%s %q %q: then getInfo %x, %v", method, path, body, answer, err)
+		}
+	})
+}
+
+// FuzzTools reads what programs that switch hubs say: a port counts only by its number.
+func FuzzTools(f *testing.F) {
+	f.Add("Current status for hub 1-1 [05e3:0608 USB2.0 Hub, USB 2.00, 4 ports, ppps]\n  Port 2: 0103 power enable connect [1050:0407]\n", 2)
+	f.Add("  Port 2: 0000 off\n  Port 2: 0080 power\n", 2)
+	f.Add("Downstream port 1 is ON\n", 1)
+	f.Add("Port 15 OFF", 1)
+	f.Add("Downstream port is OFF", 0)
+	f.Fuzz(func(t *testing.T, said string, port int) {
+		number := strconv.Itoa(port)
+		if on, seen := (&uhubctl{Port: port}).status(said); on && !seen || seen && !strings.Contains(said, "Port "+number+": ") {
+			t.Errorf("uhubctl, port %d: %q is on %v, seen %v", port, said, on, seen)
+		}
+		y := &ykushcmd{Board: "ykushxs", Port: max(port, 0)}
+		if _, err := y.read(said); err == nil && port > 0 && !strings.Contains(said, number) {
+			t.Errorf("ykushcmd, port %d: %q is read", port, said)
 		}
 	})
 }
