@@ -208,7 +208,7 @@ func readHolder(path string) (*Holder, error) {
 		return nil, nil
 	}
 	var h Holder
-	if err == nil && json.Unmarshal(text, &h) != nil {
+	if err == nil && (json.Unmarshal(text, &h) != nil || h.Owner == "") {
 		err = fmt.Errorf("%s is not what a lock looks like; remove it if nobody uses the key", path)
 	}
 	return &h, err

@@ -37,7 +37,7 @@ type soft struct {
 	token   string // its file
 }
 
-func newSoft(t *testing.T, profileName string) *soft {
+func newSoft(t testing.TB, profileName string) *soft {
 	t.Helper()
 	profile, err := simulator.LoadProfile(profileName)
 	if err != nil {
@@ -111,7 +111,7 @@ const (
 )
 
 // newBench writes a bench file and loads it.
-func newBench(t *testing.T, o Options, entries ...string) *Bench {
+func newBench(t testing.TB, o Options, entries ...string) *Bench {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bench.yaml")
 	text := "state: state\n" + fastTimes + "keys:\n" + strings.Join(entries, "")
@@ -130,7 +130,7 @@ func newBench(t *testing.T, o Options, entries ...string) *Bench {
 	return b
 }
 
-func place(t *testing.T, b *Bench, name string) *Place {
+func place(t testing.TB, b *Bench, name string) *Place {
 	t.Helper()
 	p, err := b.Place(name)
 	if err != nil {

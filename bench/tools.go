@@ -235,6 +235,10 @@ func (y *ykushcmd) status(ctx context.Context) (on bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	return y.read(said)
+}
+
+func (y *ykushcmd) read(said string) (on bool, err error) {
 	m := ykushPort().FindStringSubmatch(said)
 	if m == nil || y.Port > 0 && m[1] != strconv.Itoa(y.Port) {
 		return false, fmt.Errorf("ykushcmd does not see port %d of the board %s; 'ykushcmd -l' lists boards with their serial numbers", y.Port, strings.TrimSpace(y.Board+" "+y.Serial))

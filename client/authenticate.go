@@ -277,7 +277,7 @@ func (k *Key) rest(ctx context.Context, first *ctap2.GetAssertionResponse) ([]*c
 	var all []*ctap2.GetAssertionResponse
 	seen := map[string]bool{}
 	for assertion, bytes := first, 0; ; {
-		if bytes += len(assertion.Raw); len(all) >= maxListed || bytes > maxListedBytes {
+		if bytes += weight(assertion.Raw, nil, assertion.User); len(all) >= maxListed || bytes > maxListedBytes {
 			return nil, fmt.Errorf("%w: there is no end to the assertions", ctap2.ErrMalformed)
 		}
 		if assertion.Credential == nil {

@@ -14,9 +14,32 @@ import (
 // whatever it announces. Real ones have room for some hundreds.
 const maxListed = 10_000
 
-// maxListedBytes is how many bytes of answers are kept, which is so many credentials
-// with long names. The rest of the program needs several times as much for them.
-const maxListedBytes = 6 << 20
+// maxListedBytes is how many bytes of answers are kept, which is so many credentials. The
+// rest of the program needs ten times as much for them.
+const maxListedBytes = 3 << 20
+
+// weight is what an answer with these names counts for. A byte of a name that is not
+// printed as it is counts for more: it may be six in JSON.
+func weight(raw []byte, rp *ctap2.RP, user *ctap2.User) int {
+	const escaped = 8
+	n := len(raw)
+	of := func(names ...string) {
+		for _, name := range names {
+			for i := range len(name) {
+				if name[i] < ' ' || name[i] > '~' {
+					n += escaped
+				}
+			}
+		}
+	}
+	if rp != nil {
+		of(rp.ID, rp.Name)
+	}
+	if user != nil {
+		of(user.Name, user.DisplayName)
+	}
+	return n
+}
 
 // A lister reads lists with one token. Nothing may come between the messages of
 // a list: the key forgets where it was (CTAP 2.1, section 6.8.1).
@@ -24,7 +47,7 @@ type lister struct {
 	management
 	token *pin.Token
 	read  int     // so far
-	bytes int     // of the answers that were read
+	bytes int     // of the answers that were read, by weight
 	short []error // lists that ended before what the key had announced
 }
 
@@ -177,12 +200,12 @@ func (l *lister) once(ctx context.Context, s series) (all []*ctap2.CredentialMan
 			return all, fmt.Errorf("%v: %w: one of the %s has no ID", l.command(), ctap2.ErrMalformed, s.what)
 		case seen[id]:
 			return all, fmt.Errorf("%v: %w: one of the %s comes twice", l.command(), ctap2.ErrMalformed, s.what)
-		case l.read >= maxListed || l.bytes+len(resp.Raw) > maxListedBytes:
+		case l.read >= maxListed || l.bytes+weight(resp.Raw, resp.RP, resp.User) > maxListedBytes:
 			return all, fmt.Errorf("%v: %w: there is no end to the %s", l.command(), ctap2.ErrMalformed, s.what)
 		}
 		seen[id] = true
 		l.read++
-		l.bytes += len(resp.Raw)
+		l.bytes += weight(resp.Raw, resp.RP, resp.User)
 		all = append(all, resp)
 		if total != nil && uint(len(all)) >= *total {
 			return all, nil

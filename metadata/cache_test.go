@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"os"
@@ -139,6 +140,7 @@ func TestIndexIsRebuilt(t *testing.T) {
 		"no index":  func(f string) error { return os.WriteFile(f, bytes.Repeat([]byte("x"), 1<<20), 0o600) },
 		"zeros":     func(f string) error { return os.WriteFile(f, make([]byte, 1<<20), 0o600) },
 		"no blocks": func(f string) error { return overwrite(f, 4*int64(os.Getpagesize())) },
+		"a circle":  circle,
 		"an entry":  func(f string) error { return replaceIn(f, `"Example Key 0"`, `"Example Key 0}`) },
 		"of another BLOB": func(f string) error {
 			other := metadata.Cache{Folder: filepath.Join(filepath.Dir(f), "other")}
@@ -163,6 +165,22 @@ func TestIndexIsRebuilt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// circle has each branch of a file of bbolt's lead to itself.
+func circle(file string) error {
+	data, err := os.ReadFile(file)
+	found, page := false, os.Getpagesize()
+	for at := 0; at+page <= len(data); at += page {
+		if head := data[at:]; binary.NativeEndian.Uint64(head) == uint64(at/page) && binary.NativeEndian.Uint16(head[8:]) == 1 {
+			binary.NativeEndian.PutUint64(head[24:], uint64(at/page))
+			found = true
+		}
+	}
+	if err == nil && !found {
+		err = errors.New("there is no branch")
+	}
+	return errors.Join(err, os.WriteFile(file, data, 0o600))
 }
 
 // replaceIn changes a file, which must have the old text.

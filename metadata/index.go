@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/fidokey/fidokey/internal/boltfile"
 )
 
 // indexVersion changes with what is in the buckets below.
@@ -63,7 +66,7 @@ func writeIndex(file string, b *Blob, from Source, blob stamp) error {
 	if err != nil {
 		return err
 	}
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTimeout, NoFreelistSync: true})
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTimeout})
 	if err != nil {
 		return err
 	}
@@ -101,12 +104,11 @@ func (w *indexWriter) put(bucket, key, value []byte) {
 
 // openIndex opens an index, if it is that of a BLOB.
 func openIndex(file string, blob stamp) (*Index, error) {
-	at, err := os.Stat(file)
-	if err != nil {
+	if err := checkIndex(file); err != nil {
 		return nil, err
 	}
 	x := &Index{}
-	err = whole(func() (err error) {
+	err := whole(func() (err error) {
 		x.db, err = bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout})
 		return err
 	})
@@ -115,9 +117,6 @@ func openIndex(file string, blob stamp) (*Index, error) {
 	}
 	var header indexHeader
 	err = x.read(func(tx *bbolt.Tx) error {
-		if tx.Size() > at.Size() { // cut off: what is missing must not be read
-			return errIndex
-		}
 		b := tx.Bucket(bucketInfo)
 		if b == nil {
 			return errIndex
@@ -135,8 +134,22 @@ func openIndex(file string, blob stamp) (*Index, error) {
 	return x, nil
 }
 
-// whole makes an error of what happens to bbolt in a file that is damaged: it
-// believes in what it has mapped into memory.
+// checkIndex is for what could not be caught in bbolt.
+func checkIndex(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return boltfile.Check(f, at.Size())
+}
+
+// whole makes an error of what happens to bbolt in a file that somebody damages while it
+// is open: it believes in what it has mapped into memory.
 func whole(read func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -191,6 +204,9 @@ func (x *Index) Name(id string) (name string, found bool) {
 func (x *Index) Entry(id string) (e *Entry, err error) {
 	err = x.find(id, func(tx *bbolt.Tx, place []byte) (err error) {
 		e, err = entryAt(tx, place)
+		if err == nil && !slices.Contains(e.IDs(), id) {
+			err = errIndex
+		}
 		return err
 	})
 	return e, err
@@ -219,7 +235,10 @@ func entryAt(tx *bbolt.Tx, place []byte) (*Entry, error) {
 	if err := json.Unmarshal(e.Raw, e); err != nil {
 		return nil, fmt.Errorf("%w: %w", errIndex, err)
 	}
-	return e, e.check(map[string]bool{})
+	if err := e.check(map[string]bool{}); err != nil {
+		return nil, fmt.Errorf("%w: %w", errIndex, err)
+	}
+	return e, nil
 }
 
 // Named returns the entries whose description has words in it, upper or lower case;
@@ -260,16 +279,22 @@ func (x *Index) Named(words string) (entries []*Entry, err error) {
 // Each calls do with every entry, in the order of the BLOB, until it returns an
 // error.
 func (x *Index) Each(do func(e *Entry) error) error {
-	return x.read(func(tx *bbolt.Tx) error {
+	done := 0 // before the index turned out to be damaged
+	return x.view(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketEntries)
 		if b == nil {
 			return nil
 		}
+		n := 0
 		return b.ForEach(func(place, _ []byte) error {
+			if n++; n <= done {
+				return nil
+			}
 			e, err := entryAt(tx, place)
 			if err != nil {
 				return err
 			}
+			done++
 			return do(e)
 		})
 	})

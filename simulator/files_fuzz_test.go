@@ -115,3 +115,34 @@ func FuzzVPCD(f *testing.F) {
 		}
 	})
 }
+
+// FuzzProfileFromMetadata: whatever a statement says of a model, what is made of it is a
+// key that answers, and a file that is read again, or an error.
+func FuzzProfileFromMetadata(f *testing.F) {
+	f.Add([]byte(statement))
+	f.Add([]byte(u2fStatement))
+	f.Add(blobOf(f, statement, u2fStatement))
+	f.Add([]byte(`{"description":"\u0000","authenticatorGetInfo":{"versions":[],"maxMsgSize":18446744073709551615,"algorithms":[null],"options":null}}`))
+	f.Add([]byte("e30.e30."))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		profile, _, err := simulator.ProfileFromMetadata(data, acme)
+		if err != nil {
+			return
+		}
+		text, err := profile.YAML()
+		if err == nil {
+			_, err = simulator.ParseProfile(text)
+		}
+		if err != nil {
+			t.Errorf("%s is written as %s, which is not read again: %v", data, text, err)
+		}
+		a, err := simulator.New(simulator.Config{Profile: profile, Clock: newClock()})
+		if err != nil {
+			t.Fatalf("%s is taken, and makes no key: %v", data, err)
+		}
+		defer a.Close()
+		if answer, err := a.Exchange(t.Context(), []byte{getInfo}); err != nil || len(answer) == 0 {
+			t.Errorf("getInfo: %x, %v", answer, err)
+		}
+	})
+}

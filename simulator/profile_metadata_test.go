@@ -30,7 +30,7 @@ const (
 var acme, _ = ctap2.ParseAAGUID("01020304-0506-0708-090a-0b0c0d0e0f10")
 
 // blobOf is a BLOB that nobody signed.
-func blobOf(t *testing.T, statements ...string) []byte {
+func blobOf(t testing.TB, statements ...string) []byte {
 	t.Helper()
 	var entries []any
 	for _, s := range statements {

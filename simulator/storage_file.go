@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/fidokey/fidokey/internal/boltfile"
 )
 
 const (
@@ -29,8 +31,6 @@ var (
 	schemaKey     = []byte("schema")
 	noteKey       = []byte("note")
 )
-
-var errDamaged = errors.New("file is damaged")
 
 // file is a Storage in one bbolt file.
 type file struct{ db *bbolt.DB }
@@ -54,13 +54,13 @@ func openFile(path string, lockTimeout time.Duration) (Storage, error) {
 	return &file{db}, nil
 }
 
-// openBolt opens a file for writing once it has been read through. bbolt panics
-// over some damaged pages, and follows pointers out of the mapped file.
+// openBolt opens a file for writing once it has been read through. What is left that
+// bbolt panics over is a file that somebody changes meanwhile.
 func openBolt(path string, lockTimeout time.Duration) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if recover() != nil {
-			err = errDamaged
+			err = boltfile.ErrDamaged
 			if db != nil {
 				err = errors.Join(err, db.Close())
 			}
@@ -88,26 +88,35 @@ func inspect(path string, lockTimeout time.Duration) error {
 		return err
 	}
 	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
-		info, err := os.Stat(path)
-		if err != nil {
-			return err
-		}
-		if info.Size() < tx.Size() {
-			return errDamaged // its end is missing
-		}
+	if err := checkPages(path); err != nil {
+		return err
+	}
+	return db.View(func(tx *bbolt.Tx) (err error) {
 		if err := checkSchema(tx); err != nil {
 			return err
 		}
 		for fault := range tx.Check() {
-			err = fmt.Errorf("%w: %w", errDamaged, fault)
+			err = fmt.Errorf("%w: %w", boltfile.ErrDamaged, fault)
 		}
 		return err
 	})
 }
 
-// checkSchema refuses files that are not ours, or of another schema. It reaches
-// every record, in this goroutine, where a fault is caught.
+// checkPages is for what could not be caught in bbolt.
+func checkPages(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return boltfile.Check(f, info.Size())
+}
+
+// checkSchema refuses files that are not ours, or of another schema.
 func checkSchema(tx *bbolt.Tx) error {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
@@ -119,11 +128,10 @@ func checkSchema(tx *bbolt.Tx) error {
 	if schema := meta.Get(schemaKey); string(schema) != fileSchema {
 		return fmt.Errorf("file has schema version %q, this fidokey knows %s: use the fidokey that wrote it", schema, fileSchema)
 	}
-	records := tx.Bucket(recordsBucket)
-	if records == nil {
-		return errDamaged
+	if tx.Bucket(recordsBucket) == nil {
+		return boltfile.ErrDamaged
 	}
-	return records.ForEach(func(_, _ []byte) error { return nil })
+	return nil
 }
 
 // initialize makes a new file ready.

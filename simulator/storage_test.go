@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -133,13 +134,13 @@ func TestFileLeftAlone(t *testing.T) {
 	}
 }
 
-// TestFileDamagedAnywhere: with each page in turn scribbled over, or the rest
-// from there cut off, a file is refused and stays, or nothing is lost.
+// TestFileDamagedAnywhere: with each page in turn scribbled over, or leading to itself, or
+// the rest from there cut off, a file is refused and stays, or nothing is lost.
 func TestFileDamagedAnywhere(t *testing.T) {
 	const page = 4096
 	dir := t.TempDir()
 	real := realFile(t, filepath.Join(dir, "real.db"))
-	path := filepath.Join(dir, "bad.db")
+	path, circles := filepath.Join(dir, "bad.db"), 0
 	try := func(name string, content []byte) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
@@ -165,11 +166,20 @@ func TestFileDamagedAnywhere(t *testing.T) {
 			scribbled[at+i] ^= 0xa5
 		}
 		try(fmt.Sprint("scribbled at ", at), scribbled)
+		if n := binary.NativeEndian; n.Uint16(real[at+8:]) == 1 { // a branch, of one transaction or another
+			circle := bytes.Clone(real)
+			n.PutUint64(circle[at+24:], n.Uint64(real[at:]))
+			try(fmt.Sprint("a circle at ", at), circle)
+			circles++
+		}
+	}
+	if circles == 0 {
+		t.Error("there is no branch")
 	}
 }
 
 // realFile returns the content of a file with many records.
-func realFile(t *testing.T, path string) []byte {
+func realFile(t testing.TB, path string) []byte {
 	t.Helper()
 	s, err := simulator.OpenFile(path)
 	if err != nil {

@@ -228,15 +228,18 @@ func parseOptions[T any](text []byte, needed ...string) (*T, error) {
 	return o, json.Unmarshal(text, o)
 }
 
+// maxWrapped is in how many objects the options may be: each is read anew.
+const maxWrapped = 3
+
 // unwrap returns the object with the options, and its members.
 func unwrap(text []byte) (members map[string]json.RawMessage, inner []byte, err error) {
-	for {
+	for wrapped := 0; ; wrapped++ {
 		members = nil
 		if err := json.Unmarshal(text, &members); err != nil {
 			return nil, nil, err
 		}
 		switch {
-		case members["challenge"] != nil:
+		case members["challenge"] != nil || wrapped == maxWrapped:
 			return members, text, nil
 		case members["publicKey"] != nil:
 			text = members["publicKey"]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/fidokey/fidokey/webauthn"
@@ -20,6 +21,7 @@ func FuzzOptions(f *testing.F) {
 		`{"publicKey":{"challenge":"AAAA","rpId":"example.com","allowCredentials":[{"type":"public-key","id":"AAAA"}],"userVerification":"preferred",` +
 			`"extensions":{"appid":"https://example.com/a","prf":{"evalByCredential":{"AAAA":{"first":"AA","second":"AQ"}}},"largeBlob":{"read":true},"getCredBlob":true,"uvm":true}}}`,
 		`{"@odata.context":"x","challengeTimeoutDateTime":"2024-08-16T03:33:00Z","publicKey":{"rp":{"id":"login.microsoft.com"},"user":{"id":"T0Y"},"challenge":"AAAA","pubKeyCredParams":[]}}`,
+		strings.Repeat(`{"publicKey":`, 5000) + "1" + strings.Repeat("}", 5000),
 		`{"rp":{"id":"com"},"user":{"id":"AQ"},"challenge":"AA"}`,
 	} {
 		f.Add([]byte(text), "https://login.example.com", []byte(`{"origins":["https://example.org","https://login.microsoft.com"]}`))

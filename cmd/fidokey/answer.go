@@ -95,11 +95,18 @@ func (e *env) writeJSON(v any) error {
 // direction of writing. Outside of strings JSON has nothing of the kind.
 type harmless struct{ w io.Writer }
 
-func (h harmless) Write(text []byte) (int, error) {
-	if _, err := h.w.Write(escapeUnprintable(text)); err != nil {
-		return 0, err
+// Write goes by parts, since a long answer may become twice as long.
+func (h harmless) Write(text []byte) (n int, err error) {
+	const part = 64 << 10
+	for n < len(text) && err == nil {
+		end := min(n+part, len(text))
+		for end < len(text) && !utf8.RuneStart(text[end]) {
+			end--
+		}
+		_, err = h.w.Write(escapeUnprintable(text[n:end]))
+		n = end
 	}
-	return len(text), nil
+	return n, err
 }
 
 func escapeUnprintable(text []byte) []byte {

@@ -79,7 +79,7 @@ func (r controlReport) print(w *printer) {
 	}
 	var indented bytes.Buffer
 	if json.Indent(&indented, bytes.TrimSpace(r.Answer), "", "  ") == nil {
-		fmt.Fprintln(w, indented.String())
+		fmt.Fprintf(w, "%s\n", escapeUnprintable(indented.Bytes()))
 	}
 }
 

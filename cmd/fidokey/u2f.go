@@ -239,7 +239,7 @@ func (o *u2fAuthenticateOptions) load() (c u2fCredential, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(text, &c); err != nil || len(c.KeyHandle) == 0 {
+	if err := json.Unmarshal(text, &c); err != nil || len(c.KeyHandle) == 0 || len(c.KeyHandle) > u2f.MaxKeyHandle {
 		return c, usageError{errors.Join(fmt.Errorf("%s is not what 'fidokey u2f register' saves", o.credential), err)}
 	}
 	if c.AppID != o.party.appID {

@@ -386,14 +386,14 @@ func parseSaved(text []byte) (*savedResponse, error) {
 		Response struct {
 			AttestationObject, Signature *string
 		}
-		Assertions          []*webauthn.AuthenticationResponse
-		PublicKeyCredential json.RawMessage
+		Assertions []*webauthn.AuthenticationResponse
+	}
+	var posted struct{ PublicKeyCredential json.RawMessage } // as it goes to Microsoft Graph
+	if json.Unmarshal(text, &posted) == nil && posted.PublicKeyCredential != nil {
+		text = posted.PublicKeyCredential
 	}
 	if err := json.Unmarshal(text, &kind); err != nil {
 		return nil, fmt.Errorf("not the JSON of a response: %w", notAsExpected(err))
-	}
-	if kind.PublicKeyCredential != nil { // as it goes to Microsoft Graph
-		return parseSaved(kind.PublicKeyCredential)
 	}
 	saved := &savedResponse{Request: kind.Request}
 	switch {

@@ -166,14 +166,13 @@ func (t *Tenant) signIns(r *http.Request, change func(one map[string]any)) (done
 	}
 	var list []entry
 	for _, text := range t.config.SignIns {
-		var at struct{ CreatedDateTime time.Time }
-		one := map[string]any{}
-		if err := errors.Join(json.Unmarshal(text, &at), json.Unmarshal(text, &one)); err != nil {
+		at, one, err := readSignIn(text)
+		if err != nil {
 			return done{}, err
 		}
-		if !at.CreatedDateTime.Before(since) {
+		if !at.Before(since) {
 			change(one)
-			list = append(list, entry{at.CreatedDateTime, one})
+			list = append(list, entry{at, one})
 		}
 	}
 	slices.SortStableFunc(list, func(a, b entry) int { return b.at.Compare(a.at) })
@@ -182,6 +181,12 @@ func (t *Tenant) signIns(r *http.Request, change func(one map[string]any)) (done
 		values[i] = e.all
 	}
 	return pageOf(t, r, values)
+}
+
+func readSignIn(text []byte) (at time.Time, all map[string]any, err error) {
+	var known struct{ CreatedDateTime time.Time }
+	err = errors.Join(json.Unmarshal(text, &known), json.Unmarshal(text, &all))
+	return known.CreatedDateTime, all, err
 }
 
 func defaultStrengths() []Strength {

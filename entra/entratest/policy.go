@@ -61,7 +61,10 @@ type policyRead struct {
 	PasskeyProfiles       []profile    `json:"passkeyProfiles"`
 }
 
+// readPolicy takes members by their names as they are written.
 func readPolicy(members map[string]json.RawMessage) (p policyRead, err error) {
+	members = maps.Clone(members)
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { _, known := knownMembers[name]; return !known })
 	text, err := json.Marshal(members)
 	if err == nil {
 		err = json.Unmarshal(text, &p)
@@ -130,6 +133,9 @@ func mirror(policy, changes map[string]json.RawMessage) error {
 	}
 	_, profiles := changes["passkeyProfiles"]
 	for i, one := range p.PasskeyProfiles {
+		if list[i] == nil {
+			return badRequest("passkeyProfiles has a null")
+		}
 		if one.ID == "" {
 			set(list[i], "id", newGUID())
 		}

@@ -173,6 +173,9 @@ func New(c Config) (*Tenant, error) {
 	if _, err := readPolicy(t.policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
+	if t.policy == nil {
+		return nil, errors.New("policy: it is null")
+	}
 	for _, token := range c.Tokens {
 		t.tokens[token.Value] = token.Scopes
 	}

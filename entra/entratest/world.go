@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"fmt"
 )
 
 // ParseConfig reads a tenant's world from JSON. What a user does not have is as in
@@ -14,6 +16,14 @@ func ParseConfig(text []byte) (c Config, err error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
 		return c, err
+	}
+	if c.PageSize < 0 {
+		return c, errors.New("pageSize is less than 0")
+	}
+	for _, one := range c.SignIns {
+		if _, _, err := readSignIn(one); err != nil {
+			return c, fmt.Errorf("signIns: %w", err)
+		}
 	}
 	for i, made := range MakeUsers(len(c.Users)) {
 		u := &c.Users[i]

@@ -71,6 +71,8 @@ func TestWorld(t *testing.T) {
 		"unknown member": `{"user": []}`,
 		"unknown detail": `{"users": [{"passkeys": [{"id": "AAEC0"}]}]}`,
 		"root":           `{"models": {"x": {"attestationRootCertificates": ["AAAA"]}}}`,
+		"page size":      `{"pageSize": -1}`,
+		"sign-in":        `{"signIns": [7]}`,
 		"model":          `{"models": {"x": {"title": "Acme"}}}`,
 	} {
 		if _, err := ParseConfig([]byte(bad)); err == nil {
