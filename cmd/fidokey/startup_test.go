@@ -18,7 +18,7 @@ import (
 // bytes, for time is another on each machine; a table that is decoded there shows.
 func TestInitAllocates(t *testing.T) {
 	const (
-		ours = 8 << 10 // bytes, each package of the project
+		ours = 8 << 10   // bytes, each package of the project
 		all  = 512 << 10 // bytes, together
 	)
 	cmd := exec.Command("fidokey", "version")
