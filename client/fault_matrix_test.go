@@ -196,6 +196,8 @@ type wireFault struct {
 	report func(report []byte) int
 	// apdu is for those of a card.
 	apdu func(ctx context.Context, s *scene, transmit func() ([]byte, error)) ([]byte, error)
+	// answer is for those of an answer that says that all is well.
+	answer func(answer []byte) []byte
 	// lies means that bytes are others, which no check is there to notice: USB and
 	// NFC have one below. So the key may do something else, or seem to.
 	lies bool
@@ -239,6 +241,8 @@ func keyFaults() []wireFault {
 		{name: "stuck", plan: &simulator.Fault{Kind: simulator.FaultStuck}},
 		{name: "cutBeforeWrite", plan: &simulator.Fault{Kind: simulator.FaultCutBeforeWrite}},
 		{name: "cutAfterWrite", plan: &simulator.Fault{Kind: simulator.FaultCutAfterWrite}},
+		{name: "unreadable", answer: func([]byte) []byte { return []byte{0, 0x80} }},
+		{name: "no end of it", answer: func(answer []byte) []byte { return answer[:len(answer)/2+1] }},
 	}
 }
 
@@ -402,7 +406,7 @@ func (p *preparedScene) enter(t *testing.T, card bool) *scene {
 	s := &scene{preparedScene: p, t: t, card: card, storage: simulator.NewMemory(), finger: simulator.DefaultFinger, person: &forgetful{pin: rightPIN}}
 	var err error
 	s.a, err = simulator.New(simulator.Config{
-		Profile: p.profile, Storage: s.storage, Presence: s.presence,
+		Profile: p.profile, Storage: s.storage, Presence: s.presence, Answers: s.answers,
 		Finger: func(context.Context, simulator.FingerRequest) simulator.Sample {
 			return simulator.Sample{Finger: s.finger}
 		},
@@ -482,6 +486,15 @@ func (c *wornCable) Read(report []byte) (int, error) {
 func (c *wornCable) Write(report []byte) (int, error) {
 	c.s.look()
 	return c.Port.Write(report)
+}
+
+// answers spoils one answer that says that all is well. That to getInfo stays: a key
+// without it is taken for one of U2F.
+func (s *scene) answers(_ context.Context, request, answer []byte) []byte {
+	if s.fault.answer == nil || ctap2.Command(request[0]) == ctap2.CommandGetInfo || len(answer) < 2 || answer[0] != 0 || !s.strikes() {
+		return answer
+	}
+	return s.fault.answer(answer)
 }
 
 func (s *scene) look() {

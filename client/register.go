@@ -219,7 +219,8 @@ func (c *creation) run(ctx context.Context, p proof) (*Registered, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.registered(ctx, resp, secret)
+		made, err := c.registered(ctx, resp, secret)
+		return made, misread(req, err)
 	})
 }
 
