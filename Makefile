@@ -4,7 +4,7 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Smart-card readers are reached through a C library, where it is there to build with. The shell
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
-SAMPLED = TestShippedProfiles|TestFaultMatrix|TestHostileKey|TestEndlessKeys|TestStubbornKeys|TestFlat|TestThousandCancels|TestNoTryWithoutPrompt|TestNoTryOnBlockedKey|TestPlugCycles
+SAMPLED = TestShippedProfiles|TestFaultMatrix|TestHostileKey|TestEndlessKeys|TestStubbornKeys|TestFlat|TestThousandCancels|TestNoTryWithoutPrompt|TestNoTryOnBlockedKey|TestPlugCycles|TestCrashes|TestManyCrashes|TestNoManagement
 PLATFORMS = linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 
 .PHONY: build demo test deps e2e fuzz lint cross bench api release
