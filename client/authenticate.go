@@ -108,7 +108,9 @@ func newSignIn(k *Key, info *ctap2.GetInfoResponse, a *Assertion) (*signIn, erro
 	whole.PINUVAuthParam, whole.PINUVAuthProtocol = longestParam[:], uint(pin.Two)
 	if s.hasSecrets() {
 		whole.Extensions = maps.Clone(whole.Extensions)
-		whole.Extensions.Set(ctap2.ExtensionHMACSecret, make([]byte, hmacSecretInputSize))
+		if err := whole.Extensions.Set(ctap2.ExtensionHMACSecret, make([]byte, hmacSecretInputSize)); err != nil {
+			return nil, err
+		}
 	}
 	tooLong := len(s.allow) > listEntries(info) || !fits(info, whole)
 	s.search = len(s.allow) > 1 && (tooLong || e.PRF != nil && len(e.PRF.EvalByCredential) > 0)

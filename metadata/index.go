@@ -175,7 +175,8 @@ func (x *Index) Info() IndexInfo { return x.info }
 
 // Name returns the description of a model; id is one that NormalID gives.
 func (x *Index) Name(id string) (name string, found bool) {
-	x.find(id, func(tx *bbolt.Tx, place []byte) error {
+	// One that cannot be read has no name here.
+	_ = x.find(id, func(tx *bbolt.Tx, place []byte) error {
 		b := tx.Bucket(bucketNames)
 		if b == nil {
 			return errIndex
@@ -233,7 +234,7 @@ func (x *Index) Named(words string) (entries []*Entry, err error) {
 		}
 		entries = nil
 		var exact, part [][]byte
-		names.ForEach(func(place, name []byte) error {
+		err := names.ForEach(func(place, name []byte) error {
 			switch name := strings.ToLower(string(name)); {
 			case name == words:
 				exact = append(exact, place)
@@ -242,6 +243,9 @@ func (x *Index) Named(words string) (entries []*Entry, err error) {
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
 		if exact != nil {
 			part = exact
 		}

@@ -36,10 +36,15 @@ func newPrinter(out io.Writer) *printer {
 func (p *printer) Write(b []byte) (int, error) {
 	p.flushLines()
 	n, err := p.out.Write(b)
+	p.fail(err)
+	return n, err
+}
+
+// fail keeps an error, if it is the first.
+func (p *printer) fail(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-	return n, err
 }
 
 // printf writes a line of text in which nothing can steer the terminal.

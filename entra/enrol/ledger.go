@@ -197,7 +197,7 @@ func syncFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	folder.Sync() // Windows cannot
+	_ = folder.Sync() // Windows cannot
 	return folder.Close()
 }
 
