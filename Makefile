@@ -4,6 +4,7 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Smart-card readers are reached through a C library, where it is there to build with. The shell
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
+SAMPLED = TestShippedProfiles|TestFaultMatrix|TestHostileKey|TestEndlessKeys|TestStubbornKeys|TestFlat|TestThousandCancels|TestNoTryWithoutPrompt|TestNoTryOnBlockedKey|TestPlugCycles|TestCrashes|TestManyCrashes|TestNoManagement
 PLATFORMS = linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 
 .PHONY: build demo test deps e2e fuzz lint cross bench api release
@@ -15,10 +16,12 @@ demo: build # a tour with the simulator; needs no hardware
 
 # The VM takes longest, so it comes first; it and cmd/fidokey wait much, so that there is room for
 # a package more than there are cores. What go test would vet is part of what go vet has done.
+# Tests of thousands of trials play some of them under the race detector (ctaptest.Sample, which
+# looks for their names here) and all of them without.
 test: deps # all tests, those in the VM too
 	$(GO) vet $(TAGS) ./...
 	$(GO) test $(TAGS) -race -vet=off -timeout 50m -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) ./test/e2e ./...
-	$(GO) test -vet=off -run TestShippedProfiles ./conformance
+	$(GO) test -vet=off -run '$(SAMPLED)' ./client ./conformance ./entra/enrol
 
 deps: # installs what the tests need besides Go, where that is possible
 	@scripts/deps

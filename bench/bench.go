@@ -193,13 +193,13 @@ func (p *Place) simulate() error {
 func (p *Place) close() (err error) {
 	// Of a key that was not touched from here another program may have the finger.
 	if p.finger.isUsed() {
-		p.finger.rest(context.Background())
+		err = p.finger.rest(context.Background())
 	}
 	drivers := []Driver{p.Power, p.Touch}
 	if p.Reader != nil {
 		drivers = append(drivers, p.Reader.Field)
 	}
-	err = closeAll(drivers...)
+	err = errors.Join(err, closeAll(drivers...))
 	if p.soft != nil && p.soft.key != nil {
 		err = errors.Join(err, p.soft.key.Close())
 	}

@@ -564,10 +564,15 @@ func TestTouchFails(t *testing.T) {
 	blue := newSoft(t, "ctap-2.3")
 	p := place(t, newBench(t, Options{}, blue.entry("blue", "")), "blue")
 	relay := errors.New("the relay is gone")
-	p.Touch.Switch = &counted{Switch: p.Touch.Switch, fails: relay}
+	working := p.Touch.Switch
+	p.Touch.Switch = &counted{Switch: working, fails: relay}
 	if err := p.TouchNow(t.Context(), 0, false); !errors.Is(err, relay) {
 		t.Error(err)
 	}
+	if err := p.close(); !errors.Is(err, relay) {
+		t.Errorf("the finger stays on the key, and close says %v", err)
+	}
+	p.Touch.Switch = working
 }
 
 // TestPerson is told what to do.

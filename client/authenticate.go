@@ -108,7 +108,9 @@ func newSignIn(k *Key, info *ctap2.GetInfoResponse, a *Assertion) (*signIn, erro
 	whole.PINUVAuthParam, whole.PINUVAuthProtocol = longestParam[:], uint(pin.Two)
 	if s.hasSecrets() {
 		whole.Extensions = maps.Clone(whole.Extensions)
-		whole.Extensions.Set(ctap2.ExtensionHMACSecret, make([]byte, hmacSecretInputSize))
+		if err := whole.Extensions.Set(ctap2.ExtensionHMACSecret, make([]byte, hmacSecretInputSize)); err != nil {
+			return nil, err
+		}
 	}
 	tooLong := len(s.allow) > listEntries(info) || !fits(info, whole)
 	s.search = len(s.allow) > 1 && (tooLong || e.PRF != nil && len(e.PRF.EvalByCredential) > 0)
@@ -224,9 +226,10 @@ func (s *signIn) run(ctx context.Context, p proof) ([]*Asserted, error) {
 		}
 		responses, err := s.k.getAssertions(ctx, req)
 		if err != nil {
-			return nil, err
+			return nil, misread(req, err)
 		}
-		return s.asserted(ctx, responses, secret, len(salts))
+		all, err := s.asserted(ctx, responses, secret, len(salts))
+		return all, misread(req, err)
 	})
 	if err != nil {
 		return nil, err
@@ -329,7 +332,11 @@ func (s *signIn) largeBlobs(ctx context.Context, asserted []*Asserted, token *pi
 	switch largeBlobWay(s.info) {
 	case ctap2.ExtensionLargeBlob:
 		for _, a := range asserted {
-			a.Extensions.LargeBlob = storedLargeBlob(ctx, a.UnsignedExtensionOutputs)
+			result := storedLargeBlob(ctx, a.UnsignedExtensionOutputs)
+			if s.Extensions.WriteLargeBlob != nil && errors.Is(result.Err, ctap2.ErrMalformed) {
+				result.Err = &mayBeDone{blobMayBeWritten, result.Err}
+			}
+			a.Extensions.LargeBlob = result
 		}
 	case ctap2.ExtensionLargeBlobKey:
 		array, err := s.k.readLargeBlobs(ctx)

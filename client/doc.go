@@ -17,8 +17,8 @@
 // tolerated goes to Options.Findings. Options.Trace takes every exchange without
 // secrets (docs/trace.md).
 //
-// An error after which something may be otherwise on the key, for no answer came,
-// is an [ErrMayBeDone] and says what.
+// An error after which something may be otherwise on the key, for no answer came or
+// none that can be read, is an [ErrMayBeDone] and says what.
 //
 // It asks people through the functions in [Prompt] and never prints. It never
 // tries a PIN twice, and never one that it was not given for this purpose.

@@ -303,8 +303,9 @@ func (e *enrollment) samples(ctx context.Context, id []byte, resp *ctap2.BioEnro
 	return fmt.Errorf("%v: the finger is not known after %d samples", e.command(), maxSamples)
 }
 
+// malformed is an answer to a sample that does not tell whether it was the last.
 func (e *enrollment) malformed(what string) error {
-	return fmt.Errorf("%v: %w: %s", e.command(), ctap2.ErrMalformed, what)
+	return &mayBeDone{fingerMayBeStored, fmt.Errorf("%v: %w: %s", e.command(), ctap2.ErrMalformed, what)}
 }
 
 // undo ends the enrolment on the key, as far as the key still listens, and returns

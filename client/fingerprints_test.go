@@ -233,7 +233,7 @@ func TestEnrollmentFails(t *testing.T) {
 		"no more samples after a bad one": {
 			fingers: fingers{next: []simulator.Sample{{Quality: simulator.SampleTooHigh}}},
 			tamper:  edit("BioEnrollment 1", func(members map[any]any) { members[uint64(6)] = 0 }),
-			want:    ctap2.ErrMalformed, asked: []string{"3"},
+			want:    ctap2.ErrMalformed, asked: []string{"3", "6"}, // it may have been the last
 		},
 		"no template": {
 			tamper: edit("BioEnrollment 1", func(members map[any]any) { delete(members, uint64(4)) }),
@@ -241,7 +241,7 @@ func TestEnrollmentFails(t *testing.T) {
 		},
 		"no status": {
 			tamper: edit("BioEnrollment 2", func(members map[any]any) { delete(members, uint64(5)) }),
-			want:   ctap2.ErrMalformed, asked: []string{"2", "3"},
+			want:   ctap2.ErrMalformed, asked: []string{"2", "3", "6"},
 		},
 		"the name is refused": {
 			tamper: func(asked string, answer []byte) []byte {

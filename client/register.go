@@ -126,7 +126,9 @@ func newCreation(k *Key, r *Registration) (*creation, error) {
 	whole.Options = &ctap2.Options{RK: new(true)}
 	if c.salts != nil {
 		whole.Extensions = maps.Clone(whole.Extensions)
-		whole.Extensions.Set(ctap2.ExtensionHMACSecretMC, make([]byte, hmacSecretInputSize))
+		if err := whole.Extensions.Set(ctap2.ExtensionHMACSecretMC, make([]byte, hmacSecretInputSize)); err != nil {
+			return nil, err
+		}
 	}
 	c.search = len(c.exclude) > 1 && (len(c.exclude) > listEntries(c.info) || !fits(c.info, whole))
 	return c, nil
@@ -219,7 +221,8 @@ func (c *creation) run(ctx context.Context, p proof) (*Registered, error) {
 		if err != nil {
 			return nil, err
 		}
-		return c.registered(ctx, resp, secret)
+		made, err := c.registered(ctx, resp, secret)
+		return made, misread(req, err)
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // ErrMayBeDone is wrapped by the error of a command that changes something on the
-// key, was sent, and had no answer that tells whether it was done. The text says
-// what may have been.
+// key, was sent, and had no answer that tells whether it was done: none, or one that
+// cannot be read. The text says what may have been.
 var ErrMayBeDone = errors.New("it may have been done all the same")
 
 // mayBeDone is an error after which something may be otherwise on the key.
@@ -23,7 +23,22 @@ type mayBeDone struct {
 func (e *mayBeDone) Error() string   { return fmt.Sprintf("%v; %s all the same", e.err, e.what) }
 func (e *mayBeDone) Unwrap() []error { return []error{e.err, ErrMayBeDone} }
 
-// unanswered adds to the transport's error for a message what it may have done.
+// Misread is for ctap2, which finds out that an answer cannot be read.
+func (*watched) Misread(msg []byte, err error) error { return unanswered(msg, err) }
+
+// misread is the same for what a flow finds out of the answer to req.
+func misread[R any](req ctap2.Request[R], err error) error {
+	if !errors.Is(err, ctap2.ErrMalformed) || errors.Is(err, ErrMayBeDone) {
+		return err
+	}
+	msg, encoding := ctap2.Encode(req)
+	if encoding != nil {
+		return errors.Join(err, encoding)
+	}
+	return unanswered(msg, err)
+}
+
+// unanswered adds to the error for a message without a good answer what it may have done.
 func unanswered(msg []byte, err error) error {
 	if errors.Is(err, transport.ErrNotDone) || errors.Is(err, transport.ErrBusy) {
 		return err
@@ -33,6 +48,11 @@ func unanswered(msg []byte, err error) error {
 	}
 	return err
 }
+
+const (
+	blobMayBeWritten  = "the large blob may have been written"
+	fingerMayBeStored = "the fingerprint may have been stored"
+)
 
 // effects are what commands change on the key, by their subcommands.
 var effects = map[ctap2.Command]struct {
@@ -50,7 +70,7 @@ var effects = map[ctap2.Command]struct {
 }
 
 var bioEffects = map[uint64]string{
-	uint64(ctap2.EnrollCaptureNextSample): "the fingerprint may have been stored",
+	uint64(ctap2.EnrollCaptureNextSample): fingerMayBeStored,
 	uint64(ctap2.SetFriendlyName):         "the fingerprint may have been named",
 	uint64(ctap2.RemoveEnrollment):        "the fingerprint may have been removed",
 }
@@ -85,7 +105,7 @@ func effect(msg []byte) string {
 	case ctap2.CommandGetAssertion:
 		extensions, _ := params[4].(map[any]any)
 		if blob, _ := extensions[ctap2.ExtensionLargeBlob].(map[any]any); blob["write"] != nil {
-			return "the large blob may have been written"
+			return blobMayBeWritten
 		}
 	}
 	sub, _ := params[effects[command].member].(uint64)

@@ -28,8 +28,9 @@ func written(r reply) any { return asMap(asMap(r.body[8])["largeBlob"])["written
 func deflated(b []byte) m {
 	var out bytes.Buffer
 	w, _ := flate.NewWriter(&out, flate.BestCompression)
-	w.Write(b)
-	w.Close()
+	if _, err := w.Write(b); err != nil || w.Close() != nil {
+		panic("a buffer takes all")
+	}
 	return m{"write": out.Bytes(), "originalSize": len(b)}
 }
 

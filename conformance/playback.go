@@ -284,6 +284,8 @@ func (p *playedPort) Read(report []byte) (int, error) {
 
 func (p *playedPort) SetReadDeadline(time.Time) error { return nil }
 
+func (p *playedPort) Drain() {}
+
 func (p *playedPort) ReportSizes() (in, out int) { return p.sizes[0], p.sizes[1] }
 
 func (p *playedPort) Close() error {

@@ -3,6 +3,7 @@ package ctap2
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fidokey/fidokey/internal/ctapcbor"
@@ -72,7 +73,7 @@ func Do[Resp any](ctx context.Context, dev transport.Device, req Request[Resp]) 
 	}
 	resp := req.Response()
 	if err := Decode(ctx, answer, req.Command(), resp); err != nil {
-		return nil, err
+		return nil, unreadable(dev, msg, err)
 	}
 	return resp, nil
 }
@@ -82,11 +83,27 @@ func Do[Resp any](ctx context.Context, dev transport.Device, req Request[Resp]) 
 // nil for a command without. A status other than CTAP2_OK comes back as an
 // [*Error].
 func Send(ctx context.Context, dev transport.Device, command Command, params []byte) ([]byte, error) {
-	answer, err := dev.Exchange(ctx, append([]byte{byte(command)}, params...))
+	msg := append([]byte{byte(command)}, params...)
+	answer, err := dev.Exchange(ctx, msg)
 	if err != nil {
 		return nil, fmt.Errorf("%v: %w", command, err)
 	}
-	return body(answer, command)
+	rest, err := body(answer, command)
+	return rest, unreadable(dev, msg, err)
+}
+
+// A misread device knows more about a message whose answer cannot be read: it was sent,
+// and the key may have done what it says.
+type misread interface {
+	Misread(msg []byte, err error) error
+}
+
+// unreadable has the device add to an error about an answer what it knows.
+func unreadable(dev transport.Device, msg []byte, err error) error {
+	if d, ok := dev.(misread); ok && errors.Is(err, ErrMalformed) {
+		return d.Misread(msg, err)
+	}
+	return err
 }
 
 // body returns what follows the status byte.

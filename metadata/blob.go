@@ -53,7 +53,7 @@ func (e *Entry) StatementJSON() json.RawMessage {
 	var members struct {
 		Statement json.RawMessage `json:"metadataStatement"`
 	}
-	json.Unmarshal(e.Raw, &members) // it was read before
+	_ = json.Unmarshal(e.Raw, &members) // it was read before
 	return members.Statement
 }
 

@@ -72,7 +72,7 @@ func (c Cache) Store(v *Verdict, from Source) (err error) {
 	}
 	// Where that fails (on Windows, while another program reads the old one), or is
 	// not reached, the index there has the stamp of another BLOB: Open makes it anew.
-	os.Rename(index, c.index())
+	_ = os.Rename(index, c.index())
 	return nil
 }
 

@@ -188,7 +188,8 @@ func (x *Index) Info() IndexInfo { return x.info }
 
 // Name returns the description of a model; id is one that NormalID gives.
 func (x *Index) Name(id string) (name string, found bool) {
-	x.find(id, func(tx *bbolt.Tx, place []byte) error {
+	// One that cannot be read has no name here.
+	_ = x.find(id, func(tx *bbolt.Tx, place []byte) error {
 		b := tx.Bucket(bucketNames)
 		if b == nil {
 			return errIndex
@@ -252,7 +253,7 @@ func (x *Index) Named(words string) (entries []*Entry, err error) {
 		}
 		entries = nil
 		var exact, part [][]byte
-		names.ForEach(func(place, name []byte) error {
+		err := names.ForEach(func(place, name []byte) error {
 			switch name := strings.ToLower(string(name)); {
 			case name == words:
 				exact = append(exact, place)
@@ -261,6 +262,9 @@ func (x *Index) Named(words string) (entries []*Entry, err error) {
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
 		if exact != nil {
 			part = exact
 		}

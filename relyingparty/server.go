@@ -112,7 +112,7 @@ func fail(w http.ResponseWriter, err error) {
 func answer(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v)
 }
 
 // post routes a request with a body of JSON. Another type would be one that any

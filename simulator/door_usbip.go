@@ -62,7 +62,7 @@ func ServeUSBIP(ctx context.Context, a *Authenticator, c DoorConfig, id USBIdent
 		c.Address = l.Addr().String() // the same one after power-off
 		c.ready(l.Addr())
 		door := &usbipDoor{hid: h, descriptors: d, powerUp: a.PowerCycle}
-		return serveListener(ctx, l, func(conn net.Conn) { door.host(ctx, conn) }) // an error is the host's: it loses the connection
+		return serveListener(ctx, l, func(conn net.Conn) { _ = door.host(ctx, conn) }) // an error is the host's: it loses the connection
 	})
 }
 

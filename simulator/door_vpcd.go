@@ -161,7 +161,7 @@ func readVPCD(r io.Reader) ([]byte, error) {
 // that worked shows at the next read.
 func writeVPCD(conn net.Conn, message []byte) {
 	frame := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(message)), uint16(len(message)))
-	conn.Write(append(frame, message...))
+	_, _ = conn.Write(append(frame, message...))
 }
 
 // A vpcdConn acknowledges at once what it reads: the driver sends a length, and

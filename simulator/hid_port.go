@@ -82,12 +82,11 @@ func (p *Port) Read(report []byte) (int, error) {
 	}
 }
 
-// Drain throws away the reports that wait, and returns how many they were.
-func (p *Port) Drain() (reports int) {
+// Drain throws away the reports that wait.
+func (p *Port) Drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	reports, p.waiting = p.waiting, 0
-	return reports
+	p.waiting = 0
 }
 
 // Write gives the authenticator an output report.

@@ -66,6 +66,12 @@ var changingCommands = []struct {
 	{"config", func(k *key, _ created) []byte {
 		return request(config, k.token(2, permACFG, "").configure(3, m{1: 6, 3: true, 4: true}))
 	}},
+	{"enterprise attestation", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(1, nil))
+	}},
+	{"long touch for reset", func(k *key, _ created) []byte {
+		return request(config, k.token(2, permACFG, "").configure(4, nil))
+	}},
 	{"alwaysUv", func(k *key, _ created) []byte {
 		return request(config, k.token(2, permACFG, "").configure(2, nil))
 	}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -66,7 +67,10 @@ func openBolt(path string, lockTimeout time.Duration) (db *bbolt.DB, err error) 
 			}
 		}
 	}()
-	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		createWhole(path)
+	case err == nil && info.Size() > 0:
 		if err := inspect(path, lockTimeout); err != nil {
 			return nil, err
 		}
@@ -79,6 +83,27 @@ func openBolt(path string, lockTimeout time.Duration) (db *bbolt.DB, err error) 
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// createWhole makes a new file under another name first: power may be cut meanwhile, and
+// what is half made looks like a key that is damaged. Where it fails, for there are no
+// links or another program was quicker, opening the file does all that there is to do.
+func createWhole(path string) {
+	early, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new*")
+	if err != nil {
+		return
+	}
+	defer os.Remove(early.Name())
+	if early.Close() != nil {
+		return
+	}
+	db, err := bbolt.Open(early.Name(), 0o600, nil)
+	if err != nil {
+		return
+	}
+	if err := errors.Join(db.Update(initialize), db.Close()); err == nil {
+		_ = os.Link(early.Name(), path)
+	}
 }
 
 // inspect reads a file without writing to it.

@@ -93,8 +93,8 @@ func serveUHID(ctx context.Context, f io.ReadWriteCloser, h *HID, c UHIDConfig) 
 
 	err = handleUHID(alive, f, h, events, c.Ready)
 	h.Attach(func([]byte) {})
-	f.Write(uhidEventOf(uhidDestroy, nil)) // closing does the same
-	f.Close()                              // ends the reader
+	_, _ = f.Write(uhidEventOf(uhidDestroy, nil)) // closing does the same
+	f.Close()                                     // ends the reader
 	reader.Wait()
 	if ctx.Err() != nil {
 		return nil

@@ -222,7 +222,7 @@ type done struct {
 	Done string `json:"done"`
 }
 
-func (d done) print(w *printer) { io.WriteString(w, d.Done+"\n") }
+func (d done) print(w *printer) { fmt.Fprintln(w, d.Done) }
 
 // dryDone is done with --dry-run: what would have been.
 type dryDone struct {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -141,17 +140,14 @@ func runBlobsSet(ctx context.Context, e *env, target *blobTarget, file string) e
 
 // content reads the file, or standard input.
 func (t *blobTarget) content(e *env, file string) ([]byte, error) {
-	in := e.stdin
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	} else if t.pin.stdin {
+	if file == "-" && t.pin.stdin {
 		return nil, usageError{errors.New("standard input cannot have both the PIN and the blob: put one of them in a file")}
 	}
+	in, err := e.openInput(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
 	blob, err := io.ReadAll(io.LimitReader(in, client.MaxLargeBlob+1))
 	if err == nil && len(blob) > client.MaxLargeBlob {
 		err = usageError{fmt.Errorf("%s has more than %d bytes", file, client.MaxLargeBlob)}

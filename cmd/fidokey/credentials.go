@@ -332,7 +332,7 @@ func runCredentialsList(ctx context.Context, e *env, reader *credentialReader, c
 func (r *credentialList) print(w *printer) {
 	switch {
 	case r.csv:
-		writeCSV(w, ykmanColumns, r.Credentials)
+		w.err = writeCSV(w, ykmanColumns, r.Credentials)
 	case len(r.found) == 0 && r.Complete:
 		w.printf("The key has no passkeys here.")
 	case len(r.found) > 0:

@@ -158,7 +158,7 @@ func (x *credentialExport) write(out io.Writer) error {
 	return encoder.Encode(x)
 }
 
-func (x *credentialExport) print(w *printer) { x.write(w) }
+func (x *credentialExport) print(w *printer) { w.err = x.write(w) }
 
 func newCredentialsMetadataCmd(e *env) *cobra.Command {
 	var reader credentialReader

@@ -193,8 +193,8 @@ func (o *entraCheckOptions) readModels(e *env) error {
 }
 
 // openMetadata finds the metadata to look into.
-func (o *entraCheckOptions) openMetadata(e *env) (closeIt func() error, err error) {
-	closeIt = func() error { return nil }
+func (o *entraCheckOptions) openMetadata(e *env) (closeIt func(), err error) {
+	closeIt = func() {}
 	if o.metadata != "" {
 		o.asked.Metadata, err = e.readMetadata(o.metadata, o.root, o.asked.Now)
 		return closeIt, err
@@ -212,7 +212,7 @@ func (o *entraCheckOptions) openMetadata(e *env) (closeIt func() error, err erro
 		e.noteStale(newBlobReport(x))
 	}
 	o.asked.Metadata = x
-	return x.Close, nil
+	return func() { x.Close() }, nil
 }
 
 // blobFile is the metadata of a file, by AAGUID.

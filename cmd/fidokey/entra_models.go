@@ -258,13 +258,13 @@ func judgeAllowed(p *entra.Policy, profile string, models []ctap2.AAGUID, c entr
 }
 
 // storedMetadata opens what is stored, if there is any.
-func (e *env) storedMetadata() (m entra.Metadata, closeIt func() error) {
+func (e *env) storedMetadata() (m entra.Metadata, closeIt func()) {
 	x, err := openMetadata()
 	if err != nil {
 		if !errors.Is(err, metadata.ErrNoCache) {
 			e.note("The stored metadata cannot be read: %v", err)
 		}
-		return nil, func() error { return nil }
+		return nil, func() {}
 	}
-	return x, x.Close
+	return x, func() { x.Close() }
 }

@@ -138,5 +138,5 @@ func (e *env) event(name string, fields map[string]any) {
 	}
 	e.live.mu.Lock()
 	defer e.live.mu.Unlock()
-	harmless{e.stderr}.Write(append(text, '\n'))
+	fmt.Fprintf(harmless{e.stderr}, "%s\n", text)
 }

@@ -166,7 +166,7 @@ func (r *hilCheckReport) add(p *bench.Place, check, seen string, err error, code
 }
 
 // place checks a key and its drivers.
-func (r *hilCheckReport) place(ctx context.Context, e *env, o *hilOptions, p *bench.Place, try bool) error {
+func (r *hilCheckReport) place(ctx context.Context, e *env, o *hilOptions, p *bench.Place, try bool) (err error) {
 	lock, err := o.lock(ctx, e, p)
 	if errors.Is(err, bench.ErrLocked) {
 		r.add(p, "key", "", err, exitFailure)
@@ -175,7 +175,7 @@ func (r *hilCheckReport) place(ctx context.Context, e *env, o *hilOptions, p *be
 	if err != nil {
 		return err
 	}
-	defer lock.Unlock()
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
 	v, err := p.Judge(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()

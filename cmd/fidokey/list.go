@@ -100,8 +100,8 @@ func (e *env) watchList(ctx context.Context) error {
 		default: // it is told already
 		}
 	}
-	go hid.Watch(ctx, hid.Backend(e.global.backend), func([]hid.Info, error) { tell() })
-	go nfc.Watch(ctx, func([]nfc.ReaderInfo, error) { tell() })
+	go func() { _ = hid.Watch(ctx, hid.Backend(e.global.backend), func([]hid.Info, error) { tell() }) }() // until ctx ends
+	go func() { _ = nfc.Watch(ctx, func([]nfc.ReaderInfo, error) { tell() }) }()
 	e.jsonLines = true
 	var last []listedKey
 	for first := true; ; first = false {

@@ -83,15 +83,11 @@ func rootFlag(file string) (v metadata.Verifier, err error) {
 
 // readBlob reads a BLOB from a file, or from standard input for "-".
 func (e *env) readBlob(path string) ([]byte, error) {
-	in := e.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+	in, err := e.openInput(path)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	return io.ReadAll(io.LimitReader(in, metadata.MaxSize+1)) // one more is too large
 }
 

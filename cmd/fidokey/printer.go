@@ -65,7 +65,7 @@ func (p *printer) item(name, value string, first bool) {
 
 func (p *printer) flushLines() {
 	if p.lines != nil {
-		p.lines.Flush() // an error stays in out
+		_ = p.lines.Flush() // an error stays in out
 		p.lines = nil
 	}
 }

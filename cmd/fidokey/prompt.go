@@ -43,7 +43,7 @@ const maxPINLine = 1024
 func (s *pinSource) read(e *env) (entered []byte, err error) {
 	switch {
 	case s.file != "":
-		f, err := os.Open(s.file)
+		f, err := openFile(s.file)
 		if err != nil {
 			return nil, err
 		}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -177,15 +176,11 @@ func (o *rawOptions) parameters(e *env, args []string) ([]byte, error) {
 	case o.in == "":
 		return nil, nil
 	}
-	from := e.stdin
-	if o.in != "-" {
-		f, err := os.Open(o.in)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		from = f
+	from, err := e.openInput(o.in)
+	if err != nil {
+		return nil, err
 	}
+	defer from.Close()
 	text, err := io.ReadAll(io.LimitReader(from, maxParameters))
 	if err != nil {
 		return nil, err

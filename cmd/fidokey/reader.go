@@ -129,7 +129,7 @@ func (e *env) readerPlace(reader string) place {
 			early.forget()
 			return nil, errors.Join(err, dev.Close())
 		}
-		key.afterClose = append(key.afterClose, early.forget)
+		key.afterClose = append(key.afterClose, func() error { early.forget(); return nil })
 		return key, nil
 	}}
 }
@@ -188,13 +188,13 @@ func (p *earlyPIN) ask(ctx context.Context, prompt *client.Prompt) (err error) {
 			return ask(ctx, r)
 		}
 		entered := bytes.Clone(p.entered)
-		return entered, p.forget()
+		p.forget()
+		return entered, nil
 	}
 	return err
 }
 
-func (p *earlyPIN) forget() error {
+func (p *earlyPIN) forget() {
 	clear(p.entered)
 	p.entered = nil
-	return nil
 }

@@ -109,12 +109,14 @@ func runRPServe(ctx context.Context, e *env, o *rpServeOptions) error {
 	}
 	origin := cmp.Or(o.origin, "http://"+net.JoinHostPort(o.rpID, port))
 	server, err := relyingparty.New(relyingparty.Config{
-		RPID: o.rpID, Origin: origin, Judge: judge, Report: func(c *relyingparty.Ceremony) { e.say(nil, &rpReport{Ceremony: c}) },
+		RPID: o.rpID, Origin: origin, Judge: judge, Report: func(c *relyingparty.Ceremony) { _ = e.say(nil, &rpReport{Ceremony: c}) },
 	})
 	if err != nil {
 		return usageError{err}
 	}
 	e.jsonLines = true // programs read them while the command runs
-	e.say(nil, &rpReport{URL: origin + "/", RPID: o.rpID})
+	if err := e.say(nil, &rpReport{URL: origin + "/", RPID: o.rpID}); err != nil {
+		return err
+	}
 	return relyingparty.Serve(ctx, l, server)
 }

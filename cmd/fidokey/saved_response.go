@@ -49,11 +49,24 @@ func withoutSecrets(results map[string]any) map[string]any {
 
 // readFile reads a file, or standard input for "-".
 func (e *env) readFile(path string) ([]byte, error) {
-	if path == "-" {
-		return io.ReadAll(e.stdin)
+	in, err := e.openInput(path)
+	if err != nil {
+		return nil, err
 	}
-	return os.ReadFile(path)
+	defer in.Close()
+	return io.ReadAll(in)
 }
+
+// openInput opens a file to be read, or standard input for "-".
+func (e *env) openInput(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(e.stdin), nil
+	}
+	return openFile(path)
+}
+
+// openFile is os.Open for who only reads, and need not look whether Close fails.
+func openFile(path string) (io.ReadCloser, error) { return os.Open(path) }
 
 // notAsExpected says in words of JSON what the error of a decoder says in those of
 // Go.

@@ -176,15 +176,11 @@ func readSalt(e *env, path string) ([]byte, error) {
 }
 
 func readInput(e *env, path string) ([]byte, error) {
-	in := e.stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
+	in, err := e.openInput(path)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	data, err := io.ReadAll(io.LimitReader(in, maxInputFile+1))
 	if err == nil && len(data) > maxInputFile {
 		err = usageError{fmt.Errorf("%s has more than %d bytes", path, maxInputFile)}

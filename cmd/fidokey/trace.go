@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -124,7 +123,7 @@ func newTraceShowCmd(e *env) *cobra.Command {
 
 // readTrace returns what can be read, with the error that ends it.
 func readTrace(file string) (*trace.Trace, error) {
-	f, err := os.Open(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +163,7 @@ func (r *traceReport) print(w *printer) {
 	if r.Device != "" {
 		w.line("Key", "%s", r.Device)
 	}
-	io.WriteString(w, "\n")
+	fmt.Fprintln(w)
 	if r.bytes {
 		r.printBytes(w)
 		return

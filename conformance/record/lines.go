@@ -109,12 +109,11 @@ func (r *Report) take(result Result) error {
 
 // Load reads the report in a file.
 func Load(path string) (*Report, error) {
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	r, err := Read(f)
+	r, err := Read(bytes.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -3,15 +3,17 @@ package enrol
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,8 @@ import (
 	"github.com/fidokey/fidokey/ctap2"
 	"github.com/fidokey/fidokey/entra/entratest"
 	"github.com/fidokey/fidokey/entra/graph"
+	"github.com/fidokey/fidokey/internal/ctapcbor"
+	"github.com/fidokey/fidokey/internal/ctaptest"
 	"github.com/fidokey/fidokey/simulator"
 	"github.com/fidokey/fidokey/transport"
 )
@@ -32,20 +36,88 @@ import (
 type hall struct {
 	*testing.T
 	tenant   *entratest.Tenant
-	server   *httptest.Server
 	keys     []*simKey
 	identity *age.X25519Identity
 	path     string // of the ledger
 	aaguid   string
 	lines    []Line
 	crash    *crash
+	fate     fate    // of what is not synced when it crashes
+	unsynced bool    // something was not when it did
+	diesWith *simKey // the program does, when this key has no power any more
 	last     []Event
 	change   func(*Batch)
 }
 
 type simKey struct {
 	*simulator.Authenticator
-	serial string
+	serial  string
+	storage simulator.Storage
+	wrong   int // PINs that it was given
+}
+
+func (k *simKey) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
+	answer, err := k.Authenticator.Exchange(ctx, msg)
+	if len(answer) > 0 && ctap2.Status(answer[0]) == ctap2.ErrPINInvalid {
+		k.wrong++
+	}
+	return answer, err
+}
+
+// A fate is what a crash makes of what was written to the ledger and not synced.
+type fate int
+
+const (
+	kept   fate = iota // the program was killed; the system writes it all
+	lost               // power was cut, here and below
+	torn               // the first half is there
+	zeroed             // the file is as long as it would be, and no more
+)
+
+// A platter is the disk below a ledger. What is synced is there for ever.
+type platter struct {
+	*os.File
+	h     *hall
+	cache []byte
+}
+
+func (p *platter) Write(text []byte) (int, error) {
+	if err := p.h.crash.step(); err != nil {
+		return 0, err
+	}
+	p.cache = append(p.cache, text...)
+	return len(text), nil
+}
+
+func (p *platter) Sync() error {
+	if err := p.h.crash.step(); err != nil {
+		return err
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	return p.h.crash.step()
+}
+
+func (p *platter) flush() error {
+	_, err := p.File.Write(p.cache)
+	p.cache = nil
+	return err
+}
+
+func (p *platter) Close() error {
+	if p.h.crash.dead {
+		p.h.unsynced = len(p.cache) > 0
+		switch p.h.fate {
+		case lost:
+			p.cache = nil
+		case torn:
+			p.cache = p.cache[:len(p.cache)/2]
+		case zeroed:
+			clear(p.cache)
+		}
+	}
+	return errors.Join(p.flush(), p.File.Close())
 }
 
 // crash ends a program at one of its steps: from then on nothing of it gets out.
@@ -71,10 +143,17 @@ func (c *crash) step() error {
 	return nil
 }
 
+func (c *crash) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = true
+}
+
 // dying is a key as a program sees it that may end.
 type dying struct {
 	transport.Device
 	crash *crash
+	fatal bool // it dies with the key
 }
 
 func (d dying) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
@@ -82,6 +161,9 @@ func (d dying) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 		return nil, err
 	}
 	answer, err := d.Device.Exchange(ctx, msg)
+	if d.fatal && errors.Is(err, transport.ErrClosed) {
+		d.crash.kill()
+	}
 	if e := d.crash.step(); e != nil {
 		return nil, e
 	}
@@ -90,27 +172,21 @@ func (d dying) Exchange(ctx context.Context, msg []byte) ([]byte, error) {
 
 func (dying) Close() error { return nil } // the key stays plugged in
 
-// Do makes crash a policy.Transporter.
-func (c *crash) Do(r *http.Request) (*http.Response, error) {
-	if err := c.step(); err != nil {
+// Do makes the hall a policy.Transporter, with the tenant at the other end.
+func (h *hall) Do(r *http.Request) (*http.Response, error) {
+	if err := errors.Join(context.Cause(r.Context()), h.crash.step()); err != nil {
 		return nil, err
 	}
-	if r.Body != nil { // a copy, for who tries again rewinds the body, which may still be on its way
-		text, err := io.ReadAll(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		r = r.Clone(r.Context())
-		r.Body = io.NopCloser(bytes.NewReader(text))
+	answer := httptest.NewRecorder()
+	request := r.Clone(r.Context())
+	if r.Body == nil {
+		request.Body = http.NoBody
 	}
-	response, err := http.DefaultClient.Do(r)
-	if e := c.step(); e != nil {
-		if err == nil {
-			response.Body.Close()
-		}
-		return nil, e
+	h.tenant.ServeHTTP(answer, request)
+	if err := errors.Join(context.Cause(r.Context()), h.crash.step()); err != nil {
+		return nil, err
 	}
-	return response, err
+	return answer.Result(), nil
 }
 
 // pile hands out keys, each once.
@@ -130,26 +206,36 @@ func (p *pile) Next(ctx context.Context, wait bool) (*Plugged, error) {
 	return k, nil
 }
 
+// These cost time, and are the same for all halls.
+var (
+	anIdentity = sync.OnceValues(age.GenerateX25519Identity)
+	profiles   sync.Map
+)
+
+func loadProfile(name string) (*simulator.Profile, error) {
+	load, _ := profiles.LoadOrStore(name, sync.OnceValues(func() (*simulator.Profile, error) { return simulator.LoadProfile(name) }))
+	return load.(func() (*simulator.Profile, error))()
+}
+
 // newHall has users and as many keys, which have serial numbers or not.
 func newHall(t *testing.T, profile string, users, keys int, serials bool) *hall {
 	t.Helper()
 	h := &hall{T: t, path: filepath.Join(t.TempDir(), "ledger.jsonl"), crash: &crash{after: -1}}
 	var err error
-	if h.identity, err = age.GenerateX25519Identity(); err != nil {
+	if h.identity, err = anIdentity(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := simulator.LoadProfile(profile)
+	p, err := loadProfile(profile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	h.aaguid = p.GetInfo.AAGUID.String()
 	for i := range keys {
-		sim, err := simulator.New(simulator.Config{Profile: p})
-		if err != nil {
+		k := &simKey{storage: simulator.NewMemory()}
+		if k.Authenticator, err = simulator.New(simulator.Config{Profile: p, Storage: k.storage}); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { sim.Close() })
-		k := &simKey{Authenticator: sim}
+		t.Cleanup(func() { k.Authenticator.Close() })
 		if serials {
 			k.serial = fmt.Sprint(1000 + i)
 		}
@@ -162,8 +248,6 @@ func newHall(t *testing.T, profile string, users, keys int, serials bool) *hall 
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.server = httptest.NewServer(h.tenant)
-	t.Cleanup(h.server.Close)
 	for i := range users {
 		h.lines = append(h.lines, Line{Row: i + 2, User: userN(i), Name: "Blue key"})
 	}
@@ -178,7 +262,8 @@ func (h *hall) plug(order ...int) *pile {
 	for _, i := range order {
 		k := h.keys[i]
 		p.keys = append(p.keys, &Plugged{Path: fmt.Sprint("key ", i), Serial: k.serial, Open: func(_ context.Context, prompt client.Prompt) (*client.Key, func() error, error) {
-			key := client.New(dying{k, h.crash}, client.Options{Prompt: prompt})
+			k.PowerOn()
+			key := client.New(dying{k, h.crash, h.diesWith == k}, client.Options{Prompt: prompt})
 			return key, key.Close, nil
 		}})
 	}
@@ -195,31 +280,20 @@ func (h *hall) all() (order []int) {
 // run is one run of a program, which ends before a step if after is not less than 0.
 func (h *hall) run(after int, keys Keys) ([]Outcome, error) {
 	h.Helper()
-	h.crash, h.last = &crash{after: after}, nil
-	ledger, err := OpenLedger(h.path, h.identity.Recipient())
+	h.crash, h.last, h.unsynced = &crash{after: after}, nil, false
+	ledger, err := openLedgerOn(h.path, func(f *os.File) disk { return &platter{File: f, h: h} }, h.identity.Recipient())
+	if h.crash.dead {
+		return nil, err
+	}
 	if err != nil {
 		h.Fatal(err)
 	}
 	defer ledger.Close()
-	write := ledger.write
-	ledger.write = func(text []byte) error {
-		if err := h.crash.step(); err != nil {
-			return err
-		}
-		if err := h.crash.step(); err != nil {
-			write(text[:len(text)/2])
-			return err
-		}
-		if err := write(text); err != nil {
-			return err
-		}
-		return h.crash.step()
-	}
 	credential, err := graph.SignIn{Token: "token"}.Credential()
 	if err != nil {
 		h.Fatal(err)
 	}
-	g, err := graph.New(credential, graph.Options{Cloud: graph.Cloud{Graph: h.server.URL}, Transport: h.crash, Retry: policy.RetryOptions{MaxRetries: -1}})
+	g, err := graph.New(credential, graph.Options{Cloud: graph.Cloud{Graph: "https://graph.example"}, Transport: h, Retry: policy.RetryOptions{MaxRetries: -1}})
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -298,7 +372,7 @@ func (h *hall) check() error {
 
 func (h *hall) checkKey(l *Ledger, k *simKey, registered map[string]bool) (onKey int, err error) {
 	pin := ""
-	key := client.New(dying{k, &crash{after: -1}}, client.Options{MinRetries: 1, Prompt: client.Prompt{
+	key := client.New(dying{Device: k, crash: &crash{after: -1}}, client.Options{MinRetries: 1, Prompt: client.Prompt{
 		PIN: func(context.Context, client.PINRequest) ([]byte, error) { return []byte(pin), nil },
 	}})
 	state, err := key.PINState(h.Context())
@@ -368,38 +442,181 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// cut is what power being cut does besides ending the program: the keys have none either.
+func (h *hall) cut() {
+	if h.fate == kept {
+		return
+	}
+	for _, k := range h.keys {
+		k.PowerOff()
+		k.PowerOn()
+	}
+}
+
+// reported is how things must be right after a crash: whatever is on a key or in the
+// tenant can be found with what is in the ledger, and no try of a PIN is spent.
+func (h *hall) reported() error {
+	h.Helper()
+	var attempts []Attempt
+	l, err := ReadLedger(h.path)
+	if err == nil {
+		attempts = l.Attempts(func(a *Attempt) bool { return a.Method != "" || a.Unsettled() || a.PIN != nil })
+	}
+	told := func(k *simKey, id []byte) bool {
+		return slices.ContainsFunc(attempts, func(a Attempt) bool {
+			return (a.Method != "" || a.Unsettled()) && (k == nil || a.Serial == k.serial) && (bytes.Equal(a.CredentialID, id) || k != nil && a.CredentialID == nil)
+		})
+	}
+	for i, k := range h.keys {
+		records, err := k.storage.Load()
+		if err != nil {
+			return err
+		}
+		for name := range records {
+			if id, is := strings.CutPrefix(name, "credential/"); is {
+				if raw, err := hex.DecodeString(id); err != nil || !told(k, raw) {
+					return fmt.Errorf("key %d has %s, of which the ledger does not know", i, id)
+				}
+			}
+		}
+		var device struct {
+			PINHash []byte `cbor:"2,keyasint"`
+			Tries   uint   `cbor:"4,keyasint"`
+		}
+		if err := ctapcbor.Unmarshal(records["device"], &device); err != nil {
+			return err
+		}
+		if device.Tries != 8 {
+			return fmt.Errorf("key %d has %d tries left", i, device.Tries)
+		}
+		if len(device.PINHash) > 0 && !slices.ContainsFunc(attempts, func(a Attempt) bool {
+			pin, err := a.Decrypt(h.identity)
+			sum := sha256.Sum256(pin)
+			return err == nil && a.Serial == k.serial && bytes.Equal(sum[:16], device.PINHash)
+		}) {
+			return fmt.Errorf("key %d has a PIN that is not in the ledger", i)
+		}
+	}
+	for _, line := range h.lines {
+		for _, id := range h.tenant.Registered(line.User) {
+			if !told(nil, id) {
+				return fmt.Errorf("%s has %x, of which the ledger does not know", line.User, id)
+			}
+		}
+	}
+	return nil
+}
+
+// fates are what may become of a crash: one is tried, and the others if something was not
+// synced then.
+func fates(turn int) []fate {
+	if turn%2 == 0 {
+		return []fate{kept, lost, torn, zeroed}
+	}
+	return []fate{lost, torn, zeroed, kept}
+}
+
 // TestCrashes ends the program before and after each step of an enrolment: each write of
-// the ledger, also in its middle, each exchange with the key and each request of Graph.
-// The next run, to which the keys come in any order, makes the best of it.
+// the ledger and its way to the disk, each exchange with the key and each request of
+// Graph. It is killed, or power is cut for it and the keys. All that is half done then is
+// in the ledger; and the next run, to which the keys come in any order, makes the best of
+// it.
 func TestCrashes(t *testing.T) {
-	for name, c := range map[string]struct {
+	sample := ctaptest.Sample(t, 7)
+	for n, c := range []struct {
+		name    string
 		serials bool
 		order   []int
 	}{
-		"serial numbers": {true, []int{0, 1, 2}}, "serial numbers, another key first": {true, []int{2, 1, 0}},
-		"none": {false, []int{0, 1, 2}}, "none, another key first": {false, []int{2, 1, 0}},
+		{"serial numbers", true, []int{0, 1, 2}}, {"serial numbers, another key first", true, []int{2, 1, 0}},
+		{"none", false, []int{0, 1, 2}}, {"none, another key first", false, []int{2, 1, 0}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			points := 0
-			for after := 0; ; after++ {
-				h := newHall(t, "ctap-2.3", 2, 3, c.serials)
-				h.run(after, h.plug(0, 1, 2))
-				if !h.crash.dead {
-					points = after
+		t.Run(c.name, func(t *testing.T) {
+			points, unsynced := 0, 0
+			for after, over := n%sample, false; !over; after += sample {
+				for _, fate := range fates(after + n) {
+					h := newHall(t, "ctap-2.3", 2, 3, c.serials)
+					h.fate = fate
+					h.run(after, h.plug(0, 1, 2))
+					if over = !h.crash.dead; over {
+						points = after
+						break
+					}
+					h.cut()
+					again := h.unsynced
+					h.resume(fmt.Sprintf("after %d steps, fate %d", after, fate), c.order)
+					if !again {
+						break
+					}
+					unsynced++
+				}
+			}
+			t.Logf("%d steps, %d times something was not synced", points, unsynced)
+			if points < 80 || unsynced*sample < 20 {
+				t.Errorf("there are %d steps only, and %d times something was not synced", points, unsynced)
+			}
+		})
+	}
+}
+
+// resume is what comes after a crash: nothing is hidden, and another run makes all good.
+func (h *hall) resume(when string, order []int) {
+	h.Helper()
+	if err := h.reported(); err != nil {
+		text, _ := os.ReadFile(h.path)
+		h.Fatalf("%s: %v\n%s", when, err, text)
+	}
+	if outcomes, err := h.run(-1, h.plug(order...)); err != nil {
+		h.Fatalf("%s: %v, %v", when, outcomes, err)
+	}
+	if err := h.check(); err != nil {
+		text, _ := os.ReadFile(h.path)
+		h.Fatalf("%s: %v\n%s\n%v", when, err, text, h.last)
+	}
+	for i, k := range h.keys {
+		if k.serial != "" && k.wrong > 0 {
+			h.Fatalf("%s: key %d was given %d wrong PINs", when, i, k.wrong)
+		}
+	}
+}
+
+// TestPowerCutOfKey cuts power before and after each write of a key: of the key alone,
+// which is plugged in again while the program runs or for another run; or of everything,
+// with the ledger.
+func TestPowerCutOfKey(t *testing.T) {
+	for _, kind := range []simulator.FaultKind{simulator.FaultCutBeforeWrite, simulator.FaultCutAfterWrite} {
+		for _, together := range []bool{false, true} {
+			cuts := 0
+			for ; ; cuts++ {
+				h := newHall(t, "ctap-2.3", 2, 3, true)
+				h.fate = lost
+				if err := h.keys[0].Faults().Add(simulator.Fault{Kind: kind, Skip: uint(cuts)}); err != nil {
+					t.Fatal(err)
+				}
+				if together {
+					h.diesWith = h.keys[0]
+				}
+				h.run(-1, h.plug(0, 1, 0, 2))
+				if len(h.keys[0].Faults().Pending()) > 0 {
 					break
 				}
-				if outcomes, err := h.run(-1, h.plug(c.order...)); err != nil {
-					t.Fatalf("after %d steps: %v, %v", after, outcomes, err)
+				h.diesWith = nil
+				h.cut()
+				when := fmt.Sprintf("%s %d, together %v", kind, cuts, together)
+				if _, err := h.run(-1, h.plug(2, 1, 0)); err != nil {
+					t.Fatalf("%s: %v", when, err)
 				}
 				if err := h.check(); err != nil {
 					text, _ := os.ReadFile(h.path)
-					t.Fatalf("after %d steps: %v\n%s\n%v", after, err, text, h.last)
+					t.Fatalf("%s: %v\n%s\n%v", when, err, text, h.last)
+				}
+				if h.keys[0].wrong > 0 {
+					t.Fatalf("%s: %d wrong PINs", when, h.keys[0].wrong)
 				}
 			}
-			t.Logf("%d steps", points)
-			if points < 80 {
-				t.Errorf("there are %d steps only", points)
+			if cuts < 4 {
+				t.Errorf("%s: there are %d writes only", kind, cuts)
 			}
-		})
+		}
 	}
 }

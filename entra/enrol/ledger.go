@@ -93,7 +93,7 @@ type Ledger struct {
 	Torn bool // the last line was cut off by a crash, and is gone
 
 	recipients []age.Recipient
-	write      func([]byte) error // to the disk
+	file       disk
 	close      func() error
 
 	mu       sync.Mutex
@@ -110,9 +110,20 @@ var ErrLedgerInUse = errors.New("another fidokey is at work with this ledger")
 // ErrLedger means that the ledger cannot be written any more. Nothing goes on without it.
 var ErrLedger = errors.New("the ledger cannot be written")
 
+// A disk is what is written to. What is not synced is lost, or part of it, when power is
+// cut.
+type disk interface {
+	io.WriteCloser
+	Sync() error
+}
+
 // OpenLedger opens a ledger for an enrolment, and makes it if there is none. PINs are
 // encrypted to the recipients.
 func OpenLedger(path string, recipients ...age.Recipient) (*Ledger, error) {
+	return openLedgerOn(path, func(f *os.File) disk { return f }, recipients...)
+}
+
+func openLedgerOn(path string, through func(*os.File) disk, recipients ...age.Recipient) (*Ledger, error) {
 	// The lock is on a file of its own: Windows keeps others from reading a locked one.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if locked, err := lock.TryLock(); err != nil {
@@ -125,14 +136,8 @@ func OpenLedger(path string, recipients ...age.Recipient) (*Ledger, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	l := newLedger(path)
-	l.recipients = recipients
-	l.close = func() error { return errors.Join(f.Close(), lock.Unlock()) }
-	l.write = func(text []byte) error {
-		if _, err := f.Write(text); err != nil {
-			return err
-		}
-		return f.Sync()
-	}
+	l.recipients, l.file = recipients, through(f)
+	l.close = func() error { return errors.Join(l.file.Close(), lock.Unlock()) }
 	if err := l.load(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), l.close())
 	}
@@ -192,13 +197,14 @@ func syncFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	folder.Sync() // Windows cannot
+	_ = folder.Sync() // Windows cannot
 	return folder.Close()
 }
 
 // read applies the entries of a ledger, and returns where the last sound one ends. A
 // last line that is not whole was never relied on: what it would have told of had not
-// begun. Any other that is not sound means that something else wrote here.
+// begun. The same is true of a plan with holes. Anything else that is not sound means that
+// something else wrote here.
 func (l *Ledger) read(text []byte) (sound int, err error) {
 	for sound < len(text) {
 		length := bytes.IndexByte(text[sound:], '\n') + 1
@@ -210,7 +216,7 @@ func (l *Ledger) read(text []byte) (sound int, err error) {
 		switch {
 		case l.entries == 0 && !isBeginning(text):
 			return 0, errNoLedger
-		case last && (length == 0 || err != nil):
+		case last && (length == 0 || err != nil), err != nil && isLostPlan(text[sound:]):
 			l.Torn = true
 			return sound, nil
 		case err != nil:
@@ -235,7 +241,27 @@ var errNoLedger = errors.New("this is no ledger of an enrolment")
 func isBeginning(text []byte) bool {
 	const first = `{"event":"ledger"`
 	n := min(len(text), len(first))
-	return string(text[:n]) == first[:n]
+	return string(text[:n]) == first[:n] || isHole(text)
+}
+
+// isHole is true for a short text of zeros. That is how a file system shows the blocks of
+// a file that got longer and did not come to the disk before power was cut.
+func isHole(text []byte) bool {
+	const block = 4096
+	return len(text) < block && len(bytes.Trim(text, "\x00")) == 0
+}
+
+// isLostPlan reports whether the rest of a ledger, whose first line is damaged, is from
+// one write of many planned lines, of which power cut off some blocks and not only the
+// last.
+func isLostPlan(rest []byte) bool {
+	for line := range bytes.Lines(rest) {
+		var e Entry
+		if bytes.IndexByte(line, 0) < 0 && (json.Unmarshal(line, &e) != nil || e.Event != EventPlanned) {
+			return false
+		}
+	}
+	return true
 }
 
 // append writes entries, and returns when they are on the disk.
@@ -259,7 +285,10 @@ func (l *Ledger) appendLocked(entries []Entry) error {
 		}
 		text = append(append(text, line...), '\n')
 	}
-	if l.broken = l.write(text); l.broken != nil {
+	if _, l.broken = l.file.Write(text); l.broken == nil {
+		l.broken = l.file.Sync()
+	}
+	if l.broken != nil {
 		return fmt.Errorf("%w: %w", ErrLedger, l.broken)
 	}
 	for _, e := range entries {

@@ -33,7 +33,7 @@ func (r *run) serve(station int, p *Plugged) error {
 	if err == nil {
 		k.key = key
 		err = k.use()
-		closeKey() // all that counts has been answered
+		_ = closeKey() // all that counts has been answered
 	}
 	if err == nil || ofEveryone(err) || r.ctx.Err() != nil || errors.Is(err, errFailFast) {
 		return err

@@ -13,12 +13,13 @@ import (
 
 	"github.com/fidokey/fidokey/client"
 	"github.com/fidokey/fidokey/entra/entratest"
+	"github.com/fidokey/fidokey/internal/ctaptest"
 )
 
 // setPIN gives a key a PIN before the enrolment.
 func (h *hall) setPIN(i int, pin string) {
 	h.Helper()
-	key := client.New(dying{h.keys[i], &crash{after: -1}}, client.Options{Prompt: client.Prompt{
+	key := client.New(dying{Device: h.keys[i], crash: &crash{after: -1}}, client.Options{Prompt: client.Prompt{
 		NewPIN: func(context.Context, client.NewPINRequest) ([]byte, error) { return []byte(pin), nil },
 	}})
 	if err := key.SetPIN(h.Context()); err != nil {
@@ -29,7 +30,7 @@ func (h *hall) setPIN(i int, pin string) {
 // state is that of a key's PIN.
 func (h *hall) state(i int) client.PINState {
 	h.Helper()
-	s, err := client.New(dying{h.keys[i], &crash{after: -1}}, client.Options{}).PINState(h.Context())
+	s, err := client.New(dying{Device: h.keys[i], crash: &crash{after: -1}}, client.Options{}).PINState(h.Context())
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -58,13 +59,15 @@ func given(pin string) func(*Batch) {
 // TestManyCrashes: a program that crashes again and again, at any steps, gets there, with
 // keys in any order.
 func TestManyCrashes(t *testing.T) {
-	for n := range 60 {
+	for n := 0; n < 60; n += ctaptest.Sample(t, 10) {
 		random := rand.New(rand.NewPCG(8, uint64(n)))
 		h := newHall(t, "ctap-2.3", 3, 5, n%2 == 0)
 		var after []int
 		for range 4 {
+			h.fate = fate(random.IntN(4))
 			after = append(after, random.IntN(90))
 			h.run(after[len(after)-1], h.plug(random.Perm(5)...))
+			h.cut()
 		}
 		var outcomes []Outcome
 		var err error
@@ -375,9 +378,11 @@ func TestInterruptedBatch(t *testing.T) {
 // TestNoManagement: a key that neither lists nor deletes passkeys gets its own line again
 // after a crash, for then the new passkey replaces what was left.
 func TestNoManagement(t *testing.T) {
-	for after := 0; ; after++ {
+	for after := 0; ; after += ctaptest.Sample(t, 10) {
 		h := newHall(t, "ctap-2.0", 2, 2, true)
+		h.fate = fate(after % 4)
 		h.run(after, h.plug(0, 1))
+		h.cut()
 		if !h.crash.dead {
 			if after < 60 {
 				t.Errorf("there are %d steps only", after)

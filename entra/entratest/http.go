@@ -186,7 +186,7 @@ func (t *Tenant) write(w http.ResponseWriter, _ *http.Request, status int, body 
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	encoder.Encode(body)
+	_ = encoder.Encode(body)
 }
 
 // maxBody bounds what is posted.

@@ -117,7 +117,7 @@ func newError(t task, status int, header http.Header, body []byte) *Error {
 			}
 		}
 	}
-	json.Unmarshal(body, &envelope) // what it cannot read stays empty
+	_ = json.Unmarshal(body, &envelope) // what it cannot read stays empty
 	e := &Error{
 		Task: t.name, Status: status, Code: printable(envelope.Error.Code), Message: printable(envelope.Error.Message),
 		RequestID: printable(envelope.Error.InnerError.RequestID), RetryAfter: retryAfter(header),

@@ -17,7 +17,7 @@ import (
 // which its own stands still. A panic of f ends the program.
 func Run(f func()) {
 	if !flag.Parsed() { // the flags of tests, which nobody has set
-		flag.CommandLine.Parse(nil)
+		_ = flag.CommandLine.Parse(nil)
 	}
 	done := make(chan struct{})
 	test := testing.InternalTest{Name: "virtualtime", F: func(t *testing.T) {

@@ -80,7 +80,7 @@ func Serve(ctx context.Context, address string, allowRemote bool, handler http.H
 		// Clients may take that for either address, and try no other.
 		second, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", l.Addr().(*net.TCPAddr).Port))
 		if err == nil {
-			go server.Serve(second) // until the first ends
+			go func() { _ = server.Serve(second) }() // until the first ends
 		}
 	}
 	if ready != nil {

@@ -214,7 +214,9 @@ func (d *Device) call(ctx context.Context, cmd command, data []byte) ([]byte, er
 // key is busy with another channel.
 func (d *Device) transact(ctx context.Context, a *assembler, cmd command, data []byte) (answer []byte, err error) {
 	err = retryBusy(ctx, func() error {
-		d.drain()
+		// What came before cannot be the answer. One report too many would have each
+		// answer taken for that to the request behind it, for ever.
+		d.port.Drain()
 		if err := d.send(d.channel, cmd, data); err != nil {
 			return err
 		}
@@ -222,15 +224,6 @@ func (d *Device) transact(ctx context.Context, a *assembler, cmd command, data [
 		return err
 	})
 	return answer, err
-}
-
-// drain throws away what came before a request: it cannot be the answer. CTAPHID has
-// no numbers that tell the answers to two requests apart, so that one report too many
-// would have each answer taken for that to the request behind it, for ever.
-func (d *Device) drain() {
-	if p, ok := d.port.(drainer); ok {
-		p.Drain()
-	}
 }
 
 // settle makes the channel fit for the next call after err, the error of a call

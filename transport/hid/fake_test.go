@@ -128,6 +128,12 @@ func (p *fakePort) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
+func (p *fakePort) Drain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = nil
+}
+
 func (p *fakePort) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

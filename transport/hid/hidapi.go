@@ -114,7 +114,8 @@ func (p *hidapiPort) Read(report []byte) (int, error) {
 	}
 }
 
-// readFor waits for a report; there was none if it returns zero.
+// readFor waits for a report, or only looks if wait is zero; there was none if it
+// returns zero.
 func (p *hidapiPort) readFor(report []byte, wait time.Duration) (int, error) {
 	p.inside.RLock()
 	defer p.inside.RUnlock()
@@ -127,6 +128,15 @@ func (p *hidapiPort) readFor(report []byte, wait time.Duration) (int, error) {
 		return 0, unplugged(err)
 	}
 	return n, nil
+}
+
+func (p *hidapiPort) Drain() {
+	report := make([]byte, p.in)
+	for {
+		if n, err := p.readFor(report, 0); n == 0 || err != nil {
+			return // empty, or the next Read says what is wrong
+		}
+	}
 }
 
 func (p *hidapiPort) Write(report []byte) (int, error) {

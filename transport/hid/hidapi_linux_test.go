@@ -51,7 +51,10 @@ func (d *libraryDevice) ReadTimeout(b []byte, timeout int) (int, error) {
 		d.reports = d.reports[1:]
 		return n, nil
 	}
-	if timeout <= 0 || timeout > 100 {
+	if timeout == 0 {
+		return 0, nil
+	}
+	if timeout < 0 || timeout > 100 {
 		d.t.Errorf("read for %d ms", timeout)
 	}
 	d.inside++
@@ -115,6 +118,21 @@ func TestHIDAPIPort(t *testing.T) {
 			t.Errorf("read ended with %v after %v", err, time.Since(start))
 		}
 	})
+}
+
+// TestHIDAPIPortDrain: what lies there is thrown away, though the deadline is over.
+func TestHIDAPIPortDrain(t *testing.T) {
+	device := &libraryDevice{t: t, reports: [][]byte{{1}, {2}, {3}}}
+	port := &hidapiPort{device: device, in: 64, out: 64}
+	if err := port.SetReadDeadline(past); err != nil {
+		t.Fatal(err)
+	}
+	port.Drain()
+	if len(device.reports) != 0 {
+		t.Errorf("%x is left", device.reports)
+	}
+	device.err = errors.New("hidapi: failed")
+	port.Drain() // and comes back
 }
 
 // blockedDevice is a libraryDevice whose reads last until the test ends them.

@@ -260,16 +260,14 @@ func (p *hidrawPort) tryLock() error {
 	return nil
 }
 
-// Drain throws away the reports that wait.
-func (p *hidrawPort) Drain() (reports int) {
+func (p *hidrawPort) Drain() {
 	_ = p.control(func(fd int) error {
-		for ; ; reports++ {
+		for {
 			if n, err := unix.Read(fd, p.out[1:]); n <= 0 || err != nil {
 				return nil // empty, or the next Read says what is wrong
 			}
 		}
 	})
-	return reports
 }
 
 // control calls f with the open file, without waiting for anything.

@@ -21,6 +21,11 @@ type Port interface {
 	// wakes a Read that is past it. The zero time is no deadline.
 	SetReadDeadline(t time.Time) error
 
+	// Drain throws away the reports that wait to be read, past the deadline too, and
+	// does not wait for more. A Device calls it before each request: CTAPHID has no
+	// numbers that tell the answers to two requests apart.
+	Drain()
+
 	// ReportSizes returns the length of input and output reports in bytes,
 	// without a report number.
 	ReportSizes() (in, out int)
@@ -28,7 +33,3 @@ type Port interface {
 	// Close releases the device and wakes Read.
 	Close() error
 }
-
-// A drainer is a Port that can throw away the reports that wait to be read, without
-// waiting for more. It returns how many they were.
-type drainer interface{ Drain() (reports int) }

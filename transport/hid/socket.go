@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fidokey/fidokey/transport"
@@ -117,6 +118,14 @@ func (s *socket) write(b []byte) error {
 	return disconnected(err)
 }
 
+// control calls f with the system's socket.
+func control(conn net.Conn, f func(fd uintptr)) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err == nil {
+		_ = raw.Control(f) // closed: the next Read says so
+	}
+}
+
 func (s *socket) ReportSizes() (in, out int) { return socketReport, socketReport }
 func (s *socket) Close() error               { return s.conn.Close() }
 
@@ -131,8 +140,9 @@ func disconnected(err error) error {
 // streamPort moves reports behind their length.
 type streamPort struct {
 	socket
-	in   [2 + socketReport]byte // a frame, as far as it has come
-	have int
+	in    [2 + socketReport]byte // a frame, as far as it has come
+	have  int
+	stale bool // it had begun to come when Drain was called
 }
 
 func (p *streamPort) Read(report []byte) (int, error) {
@@ -140,22 +150,53 @@ func (p *streamPort) Read(report []byte) (int, error) {
 		if p.late() {
 			return 0, os.ErrDeadlineExceeded
 		}
-		want := 2
-		if p.have >= 2 {
-			size := int(binary.BigEndian.Uint16(p.in[:]))
-			if size == 0 || size > socketReport {
-				return 0, fmt.Errorf("%w: report of %d bytes", ErrFraming, size)
+		frame, whole, err := p.frame()
+		switch {
+		case err != nil:
+			return 0, err
+		case whole:
+			stale := p.stale
+			p.have, p.stale = 0, false
+			if stale {
+				continue
 			}
-			want += size
+			return copy(report, frame[2:]), nil
 		}
-		if p.have > 2 && p.have == want {
-			p.have = 0
-			return copy(report, p.in[2:want]), nil
-		}
-		n, err := p.conn.Read(p.in[p.have:want])
+		n, err := p.conn.Read(frame[p.have:])
 		p.have += n
 		if err != nil {
 			return 0, disconnected(err)
+		}
+	}
+}
+
+// frame returns where the frame is that is on its way, as far as its length is known,
+// and whether all of it has come.
+func (p *streamPort) frame() (frame []byte, whole bool, err error) {
+	if p.have < 2 {
+		return p.in[:2], false, nil
+	}
+	size := int(binary.BigEndian.Uint16(p.in[:]))
+	if size == 0 || size > socketReport {
+		return nil, false, fmt.Errorf("%w: report of %d bytes", ErrFraming, size)
+	}
+	return p.in[:2+size], p.have == 2+size, nil
+}
+
+func (p *streamPort) Drain() {
+	for {
+		frame, whole, err := p.frame()
+		if err != nil {
+			return // as the next Read says
+		}
+		if whole {
+			p.have = 0
+			continue
+		}
+		n := readWaiting(p.conn, frame[p.have:])
+		if p.have += n; n == 0 {
+			p.stale = p.have > 0
+			return
 		}
 	}
 }
@@ -174,6 +215,12 @@ func (p *datagramPort) Read(report []byte) (int, error) {
 	}
 	n, err := p.conn.Read(report)
 	return n, disconnected(err)
+}
+
+func (p *datagramPort) Drain() {
+	var report [socketReport]byte
+	for readWaiting(p.conn, report[:]) > 0 {
+	}
 }
 
 func (p *datagramPort) Write(report []byte) (int, error) { return len(report), p.write(report) }

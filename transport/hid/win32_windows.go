@@ -31,6 +31,7 @@ var (
 	hidDGetPreparsedData      = hidDLL.NewProc("HidD_GetPreparsedData")
 	hidDFreePreparsedData     = hidDLL.NewProc("HidD_FreePreparsedData")
 	hidDSetNumInputBuffers    = hidDLL.NewProc("HidD_SetNumInputBuffers")
+	hidDFlushQueue            = hidDLL.NewProc("HidD_FlushQueue")
 	hidPGetCaps               = hidDLL.NewProc("HidP_GetCaps")
 
 	setupDLL = windows.NewLazySystemDLL("setupapi.dll")
@@ -278,6 +279,15 @@ func (p *win32Port) Read(report []byte) (int, error) {
 		return 0, unpluggedWin32(err)
 	}
 	return copy(report, p.in[1:n]), nil
+}
+
+// Drain empties the driver's queue, of which each open file has one.
+func (p *win32Port) Drain() {
+	conn, err := p.file.SyscallConn()
+	if err != nil {
+		return // closed, as the next Read says
+	}
+	_ = conn.Control(func(h uintptr) { succeeded(hidDFlushQueue, h) })
 }
 
 func (p *win32Port) Write(report []byte) (int, error) {

@@ -162,6 +162,18 @@ func TestWin32PortEndsReads(t *testing.T) {
 	}
 }
 
+// TestWin32PortDrain: the system has the function, which knows devices only. Here it
+// fails and is over at once.
+func TestWin32PortDrain(t *testing.T) {
+	if err := hidDFlushQueue.Find(); err != nil {
+		t.Fatal(err)
+	}
+	p, _ := pipePort(t)
+	p.Drain()
+	p.Close()
+	p.Drain()
+}
+
 func TestWin32PortUnplugged(t *testing.T) {
 	p, other := pipePort(t)
 	other.Close()

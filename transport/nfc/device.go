@@ -307,7 +307,7 @@ func (d *Device) Message(ctx context.Context, raw []byte) ([]byte, error) {
 			err = transport.Ended(ctx, "no answer", err)
 		}
 		if d.halfSent && d.unselected == nil {
-			d.cancel()
+			_, _ = d.cancel()
 		}
 		return nil, fmt.Errorf("U2F message: %w", err)
 	}

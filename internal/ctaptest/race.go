@@ -1,0 +1,5 @@
+//go:build race
+
+package ctaptest
+
+const race = true
