@@ -4,6 +4,8 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # Smart-card readers are reached through a C library, where it is there to build with. The shell
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
+# As it compiles its own tools and most programs, so that they share what they have in common.
+RELEASE = CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false' $(GO) -C scripts/release
 PLATFORMS = linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 
 .PHONY: build demo test deps e2e fuzz lint cross bench api release
@@ -46,4 +48,4 @@ api: # what the library exports now and did not at the last tag (+), or the othe
 		$(GO) test ./test/api -run TestAPI -update > /dev/null && git diff --unified=0 "$$last" -- test/api/api.txt | grep '^[-+][a-z]' || echo "nothing changed since $$last"
 
 release: # dist/: archives, packages, SBOM, checksums; ONLY=PATTERN only such targets
-	$(GO) -C scripts/release run . -o "$(CURDIR)/dist" -only '$(ONLY)'
+	$(RELEASE) run . -o "$(CURDIR)/dist" -only '$(ONLY)'
