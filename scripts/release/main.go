@@ -284,7 +284,8 @@ func (r *release) licensed(t target, folder string) error {
 
 // sbom lists the modules in a program, as CycloneDX.
 func (r *release) sbom(t target, file string) error {
-	_, err := output("", nil, r.tool(goMod), "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+r.version, "-output", file, r.binary(t))
+	// The package URL of the program has the system, which the tool takes from its environment.
+	_, err := output("", t.environ(), r.tool(goMod), "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+r.version, "-output", file, r.binary(t))
 	return err
 }
 

@@ -143,6 +143,9 @@ func TestReproducible(t *testing.T) {
 	if !strings.Contains(run(t, "cat", one(t, first, "*_linux_amd64_pcsc.cdx.json")), "pkg:golang/github.com/fxamacker/cbor/v2@") {
 		t.Error("the SBOM lacks a module")
 	}
+	if !strings.Contains(run(t, "cat", one(t, first, "*_windows_amd64.cdx.json")), "goos=windows") {
+		t.Error("the SBOM of the Windows program is for another system")
+	}
 }
 
 // TestArchives: each has what it says, and the license of every module in its program.
