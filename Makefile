@@ -35,10 +35,10 @@ lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) run $(LINT) run $$(pkg-config --exists libpcsclite 2> /dev/null && echo --build-tags=pcsc) ./...
 	$(GO) mod tidy -diff
-	$(GO) -C scripts/release run $(LINT) run --config "$(CURDIR)/.golangci.yml" .
+	for m in release cross; do $(GO) -C scripts/$$m run $(LINT) run --config "$(CURDIR)/.golangci.yml" . || exit 1; done
 
-cross: # compiles for the other systems, without C
-	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(GO) build -trimpath ./... || exit 1; done
+cross: # checks the types of all packages and tests for the other systems, without C
+	$(GO) -C scripts/cross run . $(PLATFORMS)
 
 bench: deps # all benchmarks, beside other programs, in the VM too; writes docs/performance.md
 	$(GO) run ./test/performance $(TAGS)
