@@ -5,6 +5,8 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # asks, for "make deps" may have installed it just before.
 TAGS = $$(pkg-config --exists libpcsclite 2> /dev/null && echo -tags=pcsc)
 SAMPLED = TestShippedProfiles|TestFaultMatrix|TestHostileKey|TestEndlessKeys|TestStubbornKeys|TestFlat|TestThousandCancels|TestNoTryWithoutPrompt|TestNoTryOnBlockedKey|TestPlugCycles|TestCrashes|TestManyCrashes|TestNoManagement
+# As it compiles its own tools and most programs, so that they share what they have in common.
+RELEASE = CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false' $(GO) -C scripts/release
 PLATFORMS = linux/amd64 linux/arm64 linux/arm windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 freebsd/amd64
 
 .PHONY: build demo test deps e2e fuzz lint cross bench api release
@@ -36,10 +38,10 @@ lint: # format, vet, staticcheck and other linters (.golangci.yml), go.mod
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	$(GO) run $(LINT) run $$(pkg-config --exists libpcsclite 2> /dev/null && echo --build-tags=pcsc) ./...
 	$(GO) mod tidy -diff
-	$(GO) -C scripts/release vet .
+	for m in release cross; do $(GO) -C scripts/$$m run $(LINT) run --config "$(CURDIR)/.golangci.yml" . || exit 1; done
 
-cross: # compiles for the other systems, without C
-	@for p in $(PLATFORMS); do echo "$$p"; CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} GOARM=7 $(GO) build -trimpath ./... || exit 1; done
+cross: # checks the types of all packages and tests for the other systems, without C
+	$(GO) -C scripts/cross run . $(PLATFORMS)
 
 bench: deps # all benchmarks, beside other programs, in the VM too; writes docs/performance.md
 	$(GO) run ./test/performance $(TAGS)
@@ -49,4 +51,4 @@ api: # what the library exports now and did not at the last tag (+), or the othe
 		$(GO) test ./test/api -run TestAPI -update > /dev/null && git diff --unified=0 "$$last" -- test/api/api.txt | grep '^[-+][a-z]' || echo "nothing changed since $$last"
 
 release: # dist/: archives, packages, SBOM, checksums; ONLY=PATTERN only such targets
-	$(GO) -C scripts/release run . -o "$(CURDIR)/dist" -only '$(ONLY)'
+	$(RELEASE) run . -o "$(CURDIR)/dist" -only '$(ONLY)'

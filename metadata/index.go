@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -104,7 +103,7 @@ func (w *indexWriter) put(bucket, key, value []byte) {
 
 // openIndex opens an index, if it is that of a BLOB.
 func openIndex(file string, blob stamp) (*Index, error) {
-	if err := checkIndex(file); err != nil {
+	if err := boltfile.CheckFile(file); err != nil {
 		return nil, err
 	}
 	x := &Index{}
@@ -132,20 +131,6 @@ func openIndex(file string, blob stamp) (*Index, error) {
 	}
 	x.info = header.IndexInfo
 	return x, nil
-}
-
-// checkIndex is for what could not be caught in bbolt.
-func checkIndex(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	at, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return boltfile.Check(f, at.Size())
 }
 
 // whole makes an error of what happens to bbolt in a file that somebody damages while it

@@ -113,7 +113,7 @@ func inspect(path string, lockTimeout time.Duration) error {
 		return err
 	}
 	defer db.Close()
-	if err := checkPages(path); err != nil {
+	if err := boltfile.CheckFile(path); err != nil {
 		return err
 	}
 	return db.View(func(tx *bbolt.Tx) (err error) {
@@ -125,20 +125,6 @@ func inspect(path string, lockTimeout time.Duration) error {
 		}
 		return err
 	})
-}
-
-// checkPages is for what could not be caught in bbolt.
-func checkPages(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	return boltfile.Check(f, info.Size())
 }
 
 // checkSchema refuses files that are not ours, or of another schema.

@@ -78,13 +78,13 @@ var callsOnAKey = map[string]string{
 	"wink":                          "",
 }
 
-// standIn starts a tenant for the commands that ask Graph.
-func standIn(t *testing.T) {
+// standIn starts a tenant for the commands that ask Graph, who bring the token.
+func standIn(t *testing.T, token string, users int) {
 	t.Helper()
 	tenant, err := entratest.New(entratest.Config{
 		Strengths: []entratest.Strength{{ID: "s1", DisplayName: "Keys", Combinations: []json.RawMessage{json.RawMessage(
 			`{"@odata.type":"#microsoft.graph.fido2CombinationConfiguration","id":"c1","allowedAAGUIDs":["2fc0579f-8113-47ea-b116-bb5a8db9202a"],"appliesToCombinations":["fido2"]}`)}}},
-		Users: entratest.MakeUsers(1), Tokens: []entratest.Token{{Value: "token", Scopes: entratest.Everything}},
+		Users: entratest.MakeUsers(users), Tokens: []entratest.Token{{Value: token, Scopes: entratest.Everything}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,14 +92,14 @@ func standIn(t *testing.T) {
 	server := httptest.NewServer(tenant)
 	t.Cleanup(server.Close)
 	t.Setenv(graphRootVariable, server.URL)
-	t.Setenv(graphTokenVariable, "token")
+	t.Setenv(graphTokenVariable, token)
 }
 
 // onEveryCommand plugs in a key and calls do for every command that opens one, with
 // the call.
 func onEveryCommand(t *testing.T, profile, pin string, prepare func(s *station), do func(t *testing.T, s *station, cmd *cobra.Command, call *exec.Cmd)) {
 	t.Helper()
-	standIn(t)
+	standIn(t, "token", 1)
 	s, dir := &station{}, t.TempDir()
 	device, stop, err := s.start(profile, pin)
 	if err != nil {

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v4"
 )
 
 var updateSession = flag.Bool("update-session", false, "write docs/session.svg anew")
@@ -68,6 +70,62 @@ func TestCallsInPages(t *testing.T) {
 	}
 	if calls < 100 || named < 40 {
 		t.Errorf("%d calls are shown, %d are named", calls, named)
+	}
+}
+
+// TestGitLabExample: to YAML each line of a script is text, for a colon before a space
+// would make it something else, and to us a call.
+func TestGitLabExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/examples/gitlab-ci.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jobs map[string]yaml.Node
+	if err := yaml.Unmarshal(text, &jobs); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for name, node := range jobs {
+		if node.Kind != yaml.MappingNode {
+			continue // the stages
+		}
+		var job struct {
+			Before []any `yaml:"before_script"`
+			Script []any
+			After  []any `yaml:"after_script"`
+		}
+		if err := node.Decode(&job); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range slices.Concat(job.Before, job.Script, job.After) {
+			call, ok := line.(string)
+			if !ok {
+				t.Errorf("%s: %v is no text", name, line)
+			}
+			for _, call := range examples(&cobra.Command{Example: call}) {
+				calls++
+				checkExample(t, call)
+			}
+		}
+	}
+	if calls < 5 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// TestLabgridExample: labgrid takes a line that begins with one # for a statement.
+func TestLabgridExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/examples/labgrid.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") && !strings.HasPrefix(strings.TrimSpace(line), "##") {
+			t.Errorf("a statement: %s", line)
+		}
+	}
+	if !strings.HasPrefix(string(text), "## ") {
+		t.Error("there is no comment")
 	}
 }
 

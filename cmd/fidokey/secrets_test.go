@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/csv"
@@ -11,11 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
-	"net/http/httptest"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -25,9 +23,6 @@ import (
 	"time"
 
 	"filippo.io/age"
-
-	"github.com/fidokey/fidokey/entra/entratest"
-	"github.com/fidokey/fidokey/simulator"
 )
 
 // A secret is something that must be nowhere but where it belongs.
@@ -45,8 +40,8 @@ func newSecret(what string, value []byte) secret {
 		s.forms = append(s.forms, b, []byte(lower), []byte(strings.ToUpper(lower)),
 			[]byte(strings.TrimRight(base64.StdEncoding.EncodeToString(b), "=")), []byte(base64.RawURLEncoding.EncodeToString(b)))
 	}
-	// As fmt prints bytes.
-	s.forms = append(s.forms, []byte(strings.Trim(fmt.Sprint(value), "[]")), []byte(fmt.Sprintf("% x", value)))
+	// As fmt prints bytes, and private keys.
+	s.forms = append(s.forms, []byte(strings.Trim(fmt.Sprint(value), "[]")), []byte(fmt.Sprintf("% x", value)), []byte(new(big.Int).SetBytes(value).String()))
 	return s
 }
 
@@ -54,6 +49,7 @@ func newSecret(what string, value []byte) secret {
 type leakTest struct {
 	*testing.T
 	dir string
+	env []string // of the program, besides that of the test
 
 	mu      sync.Mutex
 	secrets []secret
@@ -81,7 +77,7 @@ func (l *leakTest) run(args ...string) (stdout []byte, code int) {
 	l.runs++
 	traced := slices.Concat(args, []string{"--trace", fmt.Sprintf("%03d.trace", l.runs)})
 	call := exec.Command("fidokey", traced...)
-	call.Dir = l.dir
+	call.Dir, call.Env = l.dir, append(os.Environ(), l.env...)
 	var out, errs bytes.Buffer
 	call.Stdout, call.Stderr = &out, &errs
 	_ = call.Run()
@@ -109,42 +105,40 @@ func (l *leakTest) search(excepted ...string) (leaks []string) {
 	if err != nil {
 		l.Fatal(err)
 	}
+	starts := l.starts()
 	for name, content := range places {
-		for _, s := range l.secrets {
-			for _, form := range s.forms {
-				if bytes.Contains(content, form) {
-					leaks = append(leaks, fmt.Sprintf("%s is in %s as %q", s.what, name, form))
+		for i := range max(0, len(content)-len(start{})+1) {
+			for _, f := range starts[start(content[i:])] {
+				if bytes.HasPrefix(content[i:], f.form) {
+					leaks = append(leaks, fmt.Sprintf("%s is in %s as %q", f.what, name, f.form))
 				}
 			}
 		}
 	}
 	slices.Sort(leaks)
-	return leaks
+	return slices.Compact(leaks)
 }
 
-// keyRandom is the source of randomness of a simulated key. What it is drawn for
-// tells which of it is a secret.
-type keyRandom struct{ l *leakTest }
+// start is what a form of a secret begins with, so that one pass over a text finds all.
+type start [6]byte
 
-func (r keyRandom) Read(b []byte) (int, error) {
-	n, err := rand.Read(b)
-	callers := make([]uintptr, 12)
-	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
-	for {
-		frame, more := frames.Next()
-		what := map[string]string{
-			"pin_session.go": "a PIN/UV auth token", "identity.go": "a persistent token",
-			"hmac_secret.go": "the CredRandom of a credential", "state.go": "the key's master key",
-		}[filepath.Base(frame.File)]
-		if what != "" && n == 32 {
-			r.l.keep(what, b)
-			break
-		}
-		if !more {
-			break
+type form struct {
+	what string
+	form []byte
+}
+
+func (l *leakTest) starts() map[start][]form {
+	l.Helper()
+	all := map[start][]form{}
+	for _, s := range l.secrets {
+		for _, f := range s.forms {
+			if len(f) < len(start{}) {
+				l.Fatalf("%s is too short to be looked for: %q", s.what, f)
+			}
+			all[start(f)] = append(all[start(f)], form{s.what, f})
 		}
 	}
-	return n, err
+	return all
 }
 
 const (
@@ -177,16 +171,21 @@ func TestSecrets(t *testing.T) {
 	l.file("ci.yaml", "register: [{rp: example.com, userVerification: discouraged}]")
 	laid := []string{"pin", "new", "wrong", "token"}
 
-	device := l.plug()
+	device := l.plugWatched()
 	l.everyCommand(device)
 	l.secretsByName(device)
 	l.tenant(device)
 	l.bench()
 	l.crash()
 	ofLedger := l.ledger()
+	l.signIn(device)
 
 	// What is stored on purpose: the key itself, and the read-only token of --remember.
 	stored := slices.Concat(laid, ofLedger, l.modes())
+	for _, file := range []string{"simulator.db", "run.db"} {
+		l.stored(file)
+	}
+	l.hasAllKinds()
 	leaks := l.search(stored...)
 	t.Logf("%d calls, %d secrets, %d bytes said", l.runs, len(l.secrets), l.size())
 	for _, leak := range leaks {
@@ -206,6 +205,28 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+// hasAllKinds: the search is for all that there is to be found, of each kind.
+func (l *leakTest) hasAllKinds() {
+	l.Helper()
+	kinds := map[string]int{}
+	for _, s := range l.secrets {
+		kinds[s.what]++
+	}
+	wanted := slices.AppendSeq([]string{
+		"a point of key agreement", "a shared secret of protocol two", "the hmac secret", "a PIN of the ledger", "the age identity",
+		"master key in simulator.db", "hash of the PIN in simulator.db", "persistent token in simulator.db", "private key of a credential in simulator.db",
+		"CredRandom in simulator.db", "large-blob key in simulator.db", "master key in run.db", "hash of the PIN in run.db",
+	}, maps.Values(drawn))
+	if runtime.GOOS == "linux" {
+		wanted = append(wanted, "access_token", "refresh_token", "device_code", "client_secret", "client_assertion")
+	}
+	for _, what := range wanted {
+		if kinds[what] == 0 {
+			l.Errorf("the tour has not met %s: %v", what, kinds)
+		}
+	}
+}
+
 func (l *leakTest) size() (n int) {
 	for _, said := range l.said {
 		n += len(said)
@@ -213,55 +234,77 @@ func (l *leakTest) size() (n int) {
 	return n
 }
 
-// plug plugs in a key whose randomness is watched, and sets its PIN.
-func (l *leakTest) plug() (device string) {
-	l.Helper()
-	profile := simulator.Full23()
-	key, err := simulator.New(simulator.Config{Profile: profile, Random: keyRandom{l}})
-	if err != nil {
-		l.Fatal(err)
-	}
-	l.Cleanup(func() { key.Close() })
-	s := &station{key: key, pin: tourPIN}
-	address, stop, err := s.serve(func(ctx context.Context, ready func(net.Addr)) error {
-		return simulator.ServeTCP(ctx, key, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: ready})
-	})
-	if err != nil {
-		l.Fatal(err)
-	}
-	l.Cleanup(stop)
-	return "tcp:" + address
-}
-
 // everyCommand calls all commands that open a key, with the right PIN in three ways,
-// and with a wrong one.
+// and with a wrong one. They reach what they are about: what fails is named here.
 func (l *leakTest) everyCommand(device string) {
-	l.standIn()
-	if _, code := l.run("pin", "set", "--pin-file", "pin", "--device", device); code != exitOK {
+	standIn(l.T, tourBearer, 4)
+	pin := []string{"--pin-file", "pin", "--device", device}
+	if _, code := l.run(slices.Concat([]string{"pin", "set"}, pin)...); code != exitOK {
 		l.Fatalf("pin set: exit code %d", code)
 	}
+	credential := l.passkey(device)
+	l.run(slices.Concat([]string{"fingerprints", "add"}, pin)...)
+	finger := l.member("id", slices.Concat([]string{"fingerprints", "list"}, pin)...)
+	fails := map[string]int{"pin set": exitPIN, "u2f authenticate": exitRefused}
 	forms := [][]string{{}, {"--json"}, {"--events", "jsonl", "--json"}}
-	for n, command := range slices.Sorted(maps.Keys(callsOnAKey)) {
-		if strings.HasPrefix(command, "conformance") && n%2 == 1 {
-			continue
+	commands := slices.Sorted(maps.Keys(callsOnAKey))
+	slices.Reverse(commands) // so that what makes something comes before what deletes it
+	for n, command := range commands {
+		id, rp := credential, "example.com"
+		switch command {
+		case "fingerprints rename", "fingerprints remove":
+			id = finger
+		case "register", "secret create":
+			rp = "other.example" // else there are two, and the next command asks which
 		}
-		form := forms[n%len(forms)]
-		call := strings.NewReplacer("--key-handle pin", "--key-handle ci.yaml", "example.com pin", "example.com ci.yaml").Replace(callsOnAKey[command])
-		args := slices.Concat(strings.Fields(command), strings.Fields(call), []string{"--device", device, "--timeout", "5s"}, form)
-		l.run(args...)
+		call := strings.NewReplacer("--key-handle pin", "--key-handle ci.yaml", "example.com pin", "example.com ci.yaml", "example.com", rp, "aaaa", id).Replace(callsOnAKey[command])
+		args := slices.Concat(strings.Fields(command), strings.Fields(call), []string{"--device", device, "--timeout", "5s"}, forms[n%len(forms)])
+		if out, code := l.run(args...); code != fails[command] {
+			l.Errorf("%s: exit code %d: %s", command, code, out)
+		}
 		if slices.Contains(args, "--pin-file") && n%8 == 0 {
 			wrong := slices.Clone(args)
 			wrong[slices.Index(args, "--pin-file")+1] = "wrong"
 			l.run(wrong...)
-			l.run("pin", "verify", "--pin-file", "pin", "--device", device) // brings the tries back
+			l.run(slices.Concat([]string{"pin", "verify"}, pin)...) // brings the tries back
+		}
+		switch command {
+		case "access force-change", "pin force-change":
+			l.changePIN(device)
+		case "credentials delete":
+			credential = l.passkey(device)
 		}
 	}
-	l.run("pin", "change", "--pin-file", "pin", "--new-pin-file", "new", "--device", device, "--events", "jsonl")
-	l.run("pin", "change", "--pin-file", "new", "--new-pin-file", "pin", "--device", device, "--json")
+	l.changePIN(device)
 	l.run("credentials", "list", "--remember", "--pin-file", "pin", "--device", device, "--json")
 	l.run("credentials", "list", "--remember", "--device", device)
 	l.run("conformance", "run", "INF-0*", "PIN-0*", "--device", "simulator", "--report", "report.jsonl", "--junit", "report.xml", "--html", "report.html")
 	l.run("ci", "ci.yaml", "--pin-file", "pin", "--device", device, "--json")
+}
+
+// passkey makes one with all that has a secret, and returns its ID.
+func (l *leakTest) passkey(key ...string) (id string) {
+	l.Helper()
+	key = append([]string{"--pin-file", "pin", "--device"}, key...)
+	l.member("id", slices.Concat([]string{"register", "--rp", "example.com", "--user", "carol", "--large-blob", "required", "--prf", "x"}, key)...)
+	return l.member("credentialId", slices.Concat([]string{"credentials", "list"}, key)...)
+}
+
+// changePIN makes the PIN another one, and back.
+func (l *leakTest) changePIN(device string) {
+	l.run("pin", "change", "--pin-file", "pin", "--new-pin-file", "new", "--device", device, "--events", "jsonl")
+	l.run("pin", "change", "--pin-file", "new", "--new-pin-file", "pin", "--device", device, "--json")
+}
+
+// member runs the program and returns the first text of a name in its answer.
+func (l *leakTest) member(name string, args ...string) string {
+	l.Helper()
+	out, code := l.run(append(args, "--json")...)
+	found := regexp.MustCompile(`"` + name + `": ?"([^"]+)"`).FindSubmatch(out)
+	if code != exitOK || found == nil {
+		l.Fatalf("%q: exit code %d: %s", args, code, out)
+	}
+	return string(found[1])
 }
 
 // secretsByName asks for secrets, whose place is the answer and nothing else.
@@ -279,20 +322,6 @@ func (l *leakTest) secretsByName(device string) {
 	l.keep("the hmac secret", value)
 }
 
-// standIn starts a tenant that wants the bearer token.
-func (l *leakTest) standIn() {
-	tenant, err := entratest.New(entratest.Config{
-		Users: entratest.MakeUsers(4), Tokens: []entratest.Token{{Value: tourBearer, Scopes: entratest.Everything}},
-	})
-	if err != nil {
-		l.Fatal(err)
-	}
-	server := httptest.NewServer(tenant)
-	l.Cleanup(server.Close)
-	l.Setenv(graphRootVariable, server.URL)
-	l.Setenv(graphTokenVariable, tourBearer)
-}
-
 // tenant asks Graph, with the right token, and with one that is refused.
 func (l *leakTest) tenant(device string) {
 	user := "user1@example.onmicrosoft.com"
@@ -308,6 +337,33 @@ func (l *leakTest) tenant(device string) {
 	l.Setenv(graphTokenVariable, tourBearer+"x")
 	l.run("entra", "policy", "show", "--events", "jsonl")
 	l.Setenv(graphTokenVariable, tourBearer)
+}
+
+// signIn signs in to a tenant in each way that has a secret, with everything in the log.
+func (l *leakTest) signIn(device string) {
+	if runtime.GOOS != "linux" {
+		return // see newSignInBench
+	}
+	b := newSignInBench(l.T)
+	b.agrees = true
+	l.env = b.environ()
+	user := "user1@example.onmicrosoft.com"
+	file := func(name string) string { return filepath.Join(b.dir, name) }
+	for _, args := range [][]string{
+		{"entra", "list", "--user", user, "--sign-in", "device-code"},
+		{"entra", "register", "--user", user, "--sign-in", "device-code", "--pin-file", "pin", "--device", device, "--events", "jsonl"},
+		{"entra", "list", "--user", user, "--sign-in", "client-secret", "--client-secret-file", file("secret"), "--json"},
+		{"entra", "policy", "show", "--sign-in", "certificate", "--certificate", file("app-modern.pfx"), "--certificate-password-env", "PASSWORD"},
+	} {
+		if out, code := l.run(args...); code != exitOK {
+			l.Errorf("%q: exit code %d: %s", args, code, out)
+		}
+	}
+	l.run("entra", "list", "--user", user, "--sign-in", "client-secret", "--client-secret-file", file("wrong"), "--json")
+	l.env = nil
+	for value, what := range b.secrets() {
+		l.keep(what, []byte(value))
+	}
 }
 
 // bench serves a simulator that is steered with the token, from a bench file too.
@@ -366,14 +422,14 @@ func doorAddresses(said []byte) map[string]string {
 // every stack with the arguments of functions.
 func (l *leakTest) crash() {
 	l.Helper()
-	l.run("pin", "set", "--pin-file", "pin", "--device", "simulator")
+	l.run("pin", "set", "--pin-file", "pin", "--device", "simulator", "--simulator-profile", "ctap-2.3")
+	simulated := []string{"simulator", "--simulator-profile", "ctap-2.3"}
+	l.passkey(simulated...)
+	l.run(slices.Concat([]string{"credentials", "list", "--remember", "--pin-file", "pin", "--device"}, simulated)...)
 	for _, args := range []string{
-		"register --rp example.com --user alice --pin-file pin --device simulator --simulator-touch never",
-		"authenticate --rp example.com --pin-file pin --device simulator --simulator-touch never",
+		"register --rp example.com --user alice --pin-file pin --device simulator --simulator-profile ctap-2.3 --simulator-touch never",
+		"authenticate --rp example.com --pin-file pin --device simulator --simulator-profile ctap-2.3 --simulator-touch never",
 	} {
-		if strings.HasPrefix(args, "authenticate") {
-			l.run("register", "--rp", "example.com", "--user", "bob", "--pin-file", "pin", "--device", "simulator")
-		}
 		call := exec.Command("fidokey", strings.Fields(args)...)
 		call.Dir = l.dir
 		call.Env = append(os.Environ(), "GOTRACEBACK=all")
@@ -429,20 +485,7 @@ func (l *leakTest) ledger() []string {
 	l.keep("the age identity", []byte(identity.String()))
 	l.file("identity", identity.String()+"\n")
 	l.file("users.csv", "user\nuser2@example.onmicrosoft.com\n")
-	key, err := simulator.New(simulator.Config{Profile: simulator.Full23(), Random: keyRandom{l}})
-	if err != nil {
-		l.Fatal(err)
-	}
-	l.Cleanup(func() { key.Close() })
-	s := &station{key: key}
-	address, stop, err := s.serve(func(ctx context.Context, ready func(net.Addr)) error {
-		return simulator.ServeTCP(ctx, key, simulator.DoorConfig{Address: "127.0.0.1:0", Ready: ready})
-	})
-	if err != nil {
-		l.Fatal(err)
-	}
-	l.Cleanup(stop)
-	l.run("entra", "register", "--csv", "users.csv", "--pin-random", "--recipient", identity.Recipient().String(), "--no-wait", "--device", "tcp:"+address, "--json", "--events", "jsonl")
+	l.run("entra", "register", "--csv", "users.csv", "--pin-random", "--recipient", identity.Recipient().String(), "--no-wait", "--device", l.plugWatched(), "--json", "--events", "jsonl")
 	if out, code := l.run("entra", "ledger", "users.csv.ledger.jsonl", "--identity", "identity", "--pins", "pins.csv"); code != exitOK {
 		l.Fatalf("entra ledger: %d: %s", code, out)
 	}

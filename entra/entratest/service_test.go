@@ -253,6 +253,7 @@ func TestTokens(t *testing.T) {
 		"invalid_scope":          strings.Replace(good, ".default", "Policy.Read.All", 1),
 		"unsupported_grant_type": strings.Replace(good, "client_credentials", "password", 1),
 		"bad_verification_code":  "grant_type=device_code&client_id=app&device_code=x",
+		"invalid_grant":          "grant_type=refresh_token&client_id=app&refresh_token=x",
 	} {
 		if status, answer := ask("/t/oauth2/v2.0/token", form); status != 400 || answer["error"] != name {
 			t.Errorf("%s: %d %v", name, status, answer)
@@ -271,13 +272,21 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	_, answer = ask("/t/oauth2/v2.0/devicecode", "client_id=app")
-	form := "grant_type=device_code&client_id=app&device_code=" + url.QueryEscape(answer["device_code"].(string))
+	form := "grant_type=device_code&client_id=app&scope=offline_access&device_code=" + url.QueryEscape(answer["device_code"].(string))
 	if _, answer := ask("/t/oauth2/v2.0/token", form); answer["error"] != "authorization_pending" {
 		t.Error(answer)
 	}
 	v.tenant.Agree()
 	for _, want := range []int{http.StatusOK, http.StatusBadRequest} {
-		if status, answer := ask("/t/oauth2/v2.0/token", form); status != want {
+		status, answer := ask("/t/oauth2/v2.0/token", form)
+		if status != want {
+			t.Error(status, answer)
+		}
+		if want != http.StatusOK {
+			continue
+		}
+		again := fmt.Sprintf("grant_type=refresh_token&client_id=app&refresh_token=%v", answer["refresh_token"])
+		if status, answer := ask("/t/oauth2/v2.0/token", again); status != want || answer["access_token"] == nil || answer["refresh_token"] != nil {
 			t.Error(status, answer)
 		}
 	}

@@ -137,7 +137,7 @@ type Tenant struct {
 	challenges map[string]*challenge
 	methods    map[string][]*method // by user ID
 	codes      map[string]bool      // device codes: whether the person has agreed
-	given      []string             // device codes
+	refreshes  map[string]bool      // refresh tokens that are good
 	assertions map[string]bool      // IDs of those that were used
 	handles    []byte               // makes user handles
 	requests   int
@@ -165,7 +165,7 @@ func New(c Config) (*Tenant, error) {
 	}
 	t := &Tenant{
 		now: c.Now, config: c, tokens: map[string][]string{}, challenges: map[string]*challenge{},
-		methods: map[string][]*method{}, codes: map[string]bool{}, assertions: map[string]bool{}, handles: random(32), counts: map[string]int{},
+		methods: map[string][]*method{}, codes: map[string]bool{}, refreshes: map[string]bool{}, assertions: map[string]bool{}, handles: random(32), counts: map[string]int{},
 	}
 	if err := json.Unmarshal(c.Policy, &t.policy); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
@@ -213,14 +213,6 @@ func (t *Tenant) Agree() {
 	for code := range t.codes {
 		t.codes[code] = true
 	}
-}
-
-// DeviceCodes returns those that were given out. They are secrets of the programs that
-// wait for the person.
-func (t *Tenant) DeviceCodes() []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.given)
 }
 
 // Count returns how often an operation was carried out: "register", "options", "batch"

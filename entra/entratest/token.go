@@ -25,7 +25,7 @@ func (t *Tenant) openID(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// token gives a token for client credentials or a device code.
+// token gives a token for client credentials, a device code or a refresh token.
 func (t *Tenant) token(w http.ResponseWriter, r *http.Request) {
 	t.mu.Lock()
 	status, body := t.grant(r)
@@ -54,16 +54,25 @@ func (t *Tenant) grant(r *http.Request) (int, any) {
 			return oauthError("authorization_pending", "the person has not signed in yet")
 		}
 		delete(t.codes, r.PostFormValue("device_code"))
+	case "refresh_token":
+		if !t.refreshes[r.PostFormValue("refresh_token")] {
+			return oauthError("invalid_grant", "the refresh token is unknown")
+		}
 	default:
-		return oauthError("unsupported_grant_type", "client_credentials and device_code only")
+		return oauthError("unsupported_grant_type", "client_credentials, device_code and refresh_token only")
 	}
 	value := "stand-in." + hex.EncodeToString(random(24))
 	t.tokens[value] = t.config.TokenScopes
 	t.counts["token"]++
-	return http.StatusOK, map[string]any{
+	answer := map[string]any{
 		"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": value,
 		"scope": r.PostFormValue("scope"),
 	}
+	if r.PostFormValue("grant_type") != "client_credentials" && slices.Contains(strings.Fields(r.PostFormValue("scope")), "offline_access") {
+		refresh := "stand-in.refresh." + hex.EncodeToString(random(24))
+		t.refreshes[refresh], answer["refresh_token"] = true, refresh
+	}
+	return http.StatusOK, answer
 }
 
 // proves judges what a program shows to be the application: its secret, or a statement
@@ -138,7 +147,7 @@ func (t *Tenant) device(w http.ResponseWriter, r *http.Request) {
 func (t *Tenant) deviceCode(w http.ResponseWriter, r *http.Request) {
 	t.mu.Lock()
 	code := hex.EncodeToString(random(16))
-	t.codes[code], t.given = false, append(t.given, code)
+	t.codes[code] = false
 	t.mu.Unlock()
 	t.write(w, r, http.StatusOK, map[string]any{
 		"device_code": code, "user_code": "STANDIN1", "verification_uri": "https://" + r.Host + "/device", "expires_in": 900, "interval": 1,

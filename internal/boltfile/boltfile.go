@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"os"
 	"slices"
 )
 
@@ -66,6 +67,20 @@ func Check(file io.ReaderAt, size int64) error {
 		}
 	}
 	return nil
+}
+
+// CheckFile is Check for the file at a path.
+func CheckFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return Check(f, info.Size())
 }
 
 func damaged(format string, args ...any) error {

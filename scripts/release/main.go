@@ -211,15 +211,18 @@ func (r *release) shared(chosen []target) error {
 // licenses collects the texts of all that is in a program, and the source of what asks
 // for that. A license under which it must not be passed on is an error.
 func (r *release) licenses(t target) error {
-	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "check", "./cmd/fidokey", "--disallowed_types=forbidden,restricted,unknown", "--ignore", hidAPI); err != nil {
+	goroot, err := output("", nil, "go", "env", "GOROOT")
+	if err != nil {
+		return err
+	}
+	// Without it the tool, which has no path of this machine in it, takes all packages for
+	// those of the standard library, and has nothing to say.
+	environ := append(t.environ(), "GOROOT="+goroot)
+	if _, err := output(r.root, environ, r.tool(goLicenses), "check", "./cmd/fidokey", "--disallowed_types=forbidden,restricted,unknown", "--ignore", hidAPI); err != nil {
 		return err
 	}
 	folder := filepath.Join(r.scratch, "licenses", t.name())
-	if _, err := output(r.root, t.environ(), r.tool(goLicenses), "save", "./cmd/fidokey", "--ignore", module, "--ignore", hidAPI, "--save_path", folder); err != nil {
-		return err
-	}
-	goroot, err := output("", nil, "go", "env", "GOROOT")
-	if err != nil {
+	if _, err := output(r.root, environ, r.tool(goLicenses), "save", "./cmd/fidokey", "--ignore", module, "--ignore", hidAPI, "--save_path", folder); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(filepath.Join(goroot, "LICENSE"))
@@ -240,20 +243,49 @@ func (r *release) licenses(t target) error {
 			}
 		}
 	}
+	return errors.Join(tidy(folder), r.licensed(t, folder))
+}
+
+// tidy gives files and folders the rights of such, for they are read-only where they come
+// from, and removes what only their developers' tools look at.
+func tidy(folder string) error {
 	return filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+		hidden := strings.HasPrefix(entry.Name(), ".")
 		switch {
 		case err != nil:
 			return err
+		case hidden && entry.IsDir():
+			if err := os.RemoveAll(name); err != nil {
+				return err
+			}
+			return fs.SkipDir
+		case hidden:
+			return os.Remove(name)
 		case entry.IsDir():
 			return os.Chmod(name, 0o755)
 		}
-		return os.Chmod(name, 0o644) // read-only where they come from
+		return os.Chmod(name, 0o644)
 	})
+}
+
+// licensed: every module in the program has a folder with its license.
+func (r *release) licensed(t target, folder string) error {
+	info, err := buildinfo.ReadFile(r.binary(t))
+	if err != nil {
+		return err
+	}
+	for _, dependency := range info.Deps {
+		if _, err := os.Stat(filepath.Join(folder, dependency.Path)); err != nil {
+			return fmt.Errorf("%s: no license of %s is found: %w", t.name(), dependency.Path, err)
+		}
+	}
+	return nil
 }
 
 // sbom lists the modules in a program, as CycloneDX.
 func (r *release) sbom(t target, file string) error {
-	_, err := output("", nil, r.tool(goMod), "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+r.version, "-output", file, r.binary(t))
+	// The package URL of the program has the system, which the tool takes from its environment.
+	_, err := output("", t.environ(), r.tool(goMod), "bin", "-json", "-noserial", "-notimestamp", "-version", "v"+r.version, "-output", file, r.binary(t))
 	return err
 }
 

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"compress/gzip"
 	"debug/elf"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/deb"
+	"github.com/goreleaser/nfpm/v2/files"
 	_ "github.com/goreleaser/nfpm/v2/rpm"
 )
 
@@ -41,8 +44,14 @@ func (r *release) packageAs(t target, format string) error {
 		}
 	}
 	info = nfpm.WithDefaults(info)
+	if err := r.changelog(info); err != nil {
+		return err
+	}
 	if err := nfpm.PrepareForPackager(info, format); err != nil {
 		return err
+	}
+	if format == "rpm" {
+		documents(info)
 	}
 	packager, err := nfpm.Get(format)
 	if err != nil {
@@ -90,6 +99,25 @@ func newestSymbol(program string) (version string, err error) {
 		}
 	}
 	return version, err
+}
+
+// documents marks what who wants no documents leaves out (rpm --excludedocs).
+func documents(info *nfpm.Info) {
+	for _, content := range info.Contents {
+		in := func(folder string) bool { return strings.HasPrefix(content.Destination, folder) }
+		if content.Type == files.TypeFile && (in("/usr/share/doc/") || in("/usr/share/man/")) {
+			content.Type = files.TypeRPMDoc
+		}
+	}
+}
+
+// changelog writes the distribution's own, of which each package has one entry: what
+// changed in fidokey is in CHANGELOG.md.
+func (r *release) changelog(info *nfpm.Info) error {
+	version := strings.TrimSuffix(info.Version+"~"+info.Prerelease, "~")
+	info.Changelog = filepath.Join(r.scratch, "changelog.yaml")
+	return write(info.Changelog, fmt.Sprintf("- {semver: %q, date: %s, packager: %q, deb: {urgency: medium, distributions: [unstable]}, changes: [{note: %q}]}\n",
+		version+"-"+info.Release, r.date.Format(time.RFC3339), info.Maintainer, "Version "+version+"; what changed is in changelog.gz."))
 }
 
 // forPackages compresses what distributions want compressed.

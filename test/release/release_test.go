@@ -3,7 +3,9 @@ package release
 import (
 	"archive/zip"
 	"bytes"
+	"debug/buildinfo"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,7 +92,7 @@ func release() error {
 		return err
 	}
 	for _, step := range []struct{ script, folder, environ string }{
-		{`exec go build -o "$1" .`, tool, ""},
+		{`exec go build -o "$1" .`, tool, "CGO_ENABLED=0 GOFLAGS=-trimpath"}, // as 'make release' does
 		{`umask 022; exec "$2" -only '^(linux_amd64_pcsc|windows_amd64)$' -o "$1"`, folders.first, "TZ=UTC"},
 		{`umask 077; exec "$2" -only '^(linux_amd64_pcsc|windows_amd64)$' -o "$1"`, folders.second, "TZ=Asia/Tokyo LC_ALL=tr_TR.UTF-8 USER=nobody TMPDIR=" + temporary},
 	} {
@@ -141,6 +143,55 @@ func TestReproducible(t *testing.T) {
 	if !strings.Contains(run(t, "cat", one(t, first, "*_linux_amd64_pcsc.cdx.json")), "pkg:golang/github.com/fxamacker/cbor/v2@") {
 		t.Error("the SBOM lacks a module")
 	}
+	if !strings.Contains(run(t, "cat", one(t, first, "*_windows_amd64.cdx.json")), "goos=windows") {
+		t.Error("the SBOM of the Windows program is for another system")
+	}
+}
+
+// TestArchives: each has what it says, and the license of every module in its program.
+func TestArchives(t *testing.T) {
+	first, _ := dist(t)
+	wants(t, "tar", "sha256sum")
+	sums := exec.Command("sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS")
+	sums.Dir = first
+	if said, err := sums.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, said)
+	}
+	laid := t.TempDir()
+	run(t, "tar", "xzf", one(t, first, "*_linux_amd64_pcsc.tar.gz"), "-C", laid)
+	for folder, own := range map[string][]string{
+		one(t, laid, "*"): {"fidokey", "70-fidokey.rules", "man/man1/fidokey-pin-set.1"},
+		unzip(t, one(t, first, "*_windows_amd64.zip")): {"fidokey.exe"},
+	} {
+		for _, name := range append(own, "README.md", "LICENSE", "CHANGELOG.md", "docs/install.md", "docs/session.svg", "licenses/go/LICENSE",
+			"completions/fidokey.bash", "completions/_fidokey", "completions/fidokey.fish", "completions/fidokey.ps1") {
+			if info, err := os.Stat(filepath.Join(folder, name)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		info, err := buildinfo.ReadFile(filepath.Join(folder, own[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(info.Deps) < 30 {
+			t.Errorf("%s has %d modules", own[0], len(info.Deps))
+		}
+		for _, module := range info.Deps {
+			if !hasLicense(t, filepath.Join(folder, "licenses", module.Path)) {
+				t.Errorf("%s: no license of %s", own[0], module.Path)
+			}
+		}
+	}
+}
+
+// hasLicense finds it in a folder or below, for some modules have one for each part.
+func hasLicense(t *testing.T, folder string) (found bool) {
+	t.Helper()
+	err := filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+		found = found || err == nil && strings.HasPrefix(strings.ToUpper(entry.Name()), "LICENSE")
+		return err
+	})
+	return found && err == nil
 }
 
 // TestDebianPackage installs it below a folder, uses it and removes it. What it needs the
@@ -183,7 +234,8 @@ func TestDebianPackage(t *testing.T) {
 	}
 	for _, name := range []string{
 		"usr/lib/udev/rules.d/70-fidokey.rules", "usr/share/zsh/vendor-completions/_fidokey", "usr/share/fish/vendor_completions.d/fidokey.fish",
-		"usr/share/doc/fidokey/copyright", "usr/share/doc/fidokey/changelog.gz", "usr/share/doc/fidokey/licenses/go/LICENSE",
+		"usr/share/doc/fidokey/copyright", "usr/share/doc/fidokey/changelog.gz", "usr/share/doc/fidokey/changelog.Debian.gz",
+		"usr/share/doc/fidokey/licenses/go/LICENSE", "usr/share/doc/fidokey/licenses/github.com/fxamacker/cbor/v2/LICENSE",
 	} {
 		if info, err := os.Stat(filepath.Join(root, name)); err != nil || info.Size() == 0 || info.Mode() != 0o644 {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -210,6 +262,9 @@ func TestRPM(t *testing.T) {
 		if !strings.Contains(files, name+"\n") {
 			t.Errorf("%s is not in it:\n%s", name, files)
 		}
+	}
+	if documents := run(t, "rpm", "--query", "--package", "--docfiles", file); !strings.Contains(documents, "/fidokey-pin-set.1.gz\n") || strings.Contains(documents, "/usr/bin/") {
+		t.Errorf("its documents are:\n%s", documents)
 	}
 	if needs := run(t, "rpm", "--query", "--package", "--requires", file); !strings.Contains(needs, "libpcsclite.so.1()(64bit)") {
 		t.Errorf("it needs:\n%s", needs)

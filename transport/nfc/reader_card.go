@@ -106,7 +106,7 @@ func (s *service) open(ctx context.Context, reader string) (*readerCard, error) 
 		c.close.Do(func() { close(c.closing) })
 		var below error
 		if c.busy.Load() {
-			below = explained[pcscSharingViolation]
+			below = errShared
 		}
 		return nil, transport.Ended(ctx, "not connected", below)
 	}

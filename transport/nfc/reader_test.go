@@ -5,6 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,17 +272,63 @@ func TestPCSCErrors(t *testing.T) {
 		0x80100068: nfc.ErrReset,
 		0x80100069: transport.ErrClosed,
 		0x8010006a: fs.ErrPermission,
+		0x8010002e: nfc.ErrNoReader,
+		0x80100003: transport.ErrClosed,
 	} {
 		err := nfc.Explain(code)
 		if !errors.Is(err, want) || !errors.Is(err, code) || !strings.Contains(err.Error(), fmt.Sprintf("%#x", uint32(code))) {
 			t.Errorf("%v is %v, want %v", code, err, want)
 		}
 	}
-	if err := nfc.Explain(nfc.PCSCError(0x80100001)); err.Error() != "PC/SC error 0x80100001" {
-		t.Error(err)
+	for code, want := range map[nfc.PCSCError]string{
+		0x8010006b: "PC/SC error 0x8010006b, SCARD_W_WRONG_CHV", // nothing that we ask for
+		0x801000ff: "PC/SC error 0x801000ff",                    // nobody's
+	} {
+		if err := nfc.Explain(code); err.Error() != want {
+			t.Error(err)
+		}
 	}
 	if err := nfc.Explain(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPCSCNames: no code of either header is a bare number. Windows' is read from the
+// library that has it in Go.
+func TestPCSCNames(t *testing.T) {
+	list, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/sys").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers := map[string]*regexp.Regexp{
+		filepath.Join(strings.TrimSpace(string(list)), "windows", "zerrors_windows.go"): regexp.MustCompile(`(?m)^\s*(SCARD_[EFPW]_\w+)\s+Handle += (0x8010[0-9A-F]{4})$`),
+		"/usr/include/PCSC/pcsclite.h": regexp.MustCompile(`(?m)^#define (SCARD_[EFPW]_\w+)\s+\(\(LONG\)(0x8010[0-9A-F]{4})\)`),
+	}
+	for file, constant := range headers {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(file, "/usr/include") {
+			continue // a system without libpcsclite-dev
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := constant.FindAllStringSubmatch(string(text), -1)
+		if len(found) < 60 {
+			t.Errorf("%s has %d codes", file, len(found))
+		}
+		for _, m := range found {
+			code, err := strconv.ParseUint(m[2], 0, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := m[1]
+			if code == 0x8010001f { // which has two in pcsclite
+				name = "SCARD_E_UNEXPECTED"
+			}
+			if said := nfc.PCSCError(code).Error(); !strings.HasSuffix(said, ", "+name) {
+				t.Errorf("%s is called %q", m[1], said)
+			}
+		}
 	}
 }
 
