@@ -83,7 +83,8 @@ func (p *roffText) line(text string) {
 
 // text writes paragraphs. Lines that are indented in it stay lines.
 func (p *roffText) text(text string) {
-	as := "" // what the line before was: "text" or "lines"
+	text += "\n" // the last line is empty
+	before := "" // or "text", "lines": what the line before was
 	for line := range strings.SplitSeq(text, "\n") {
 		now := "text"
 		switch {
@@ -92,25 +93,21 @@ func (p *roffText) text(text string) {
 		case strings.HasPrefix(line, "  "), strings.HasPrefix(line, "\t"):
 			now = "lines"
 		}
-		if as == "lines" && now != "lines" {
+		if before == "lines" && now != "lines" {
 			p.macro("EE")
 			p.macro("RE")
 		}
-		if now == "lines" && as != "lines" {
+		if now == "lines" && before != "lines" {
 			p.macro("RS", "4")
 			p.macro("EX")
 		}
-		if now == "text" && as != "text" {
+		if now == "text" && before != "text" {
 			p.macro("PP")
 		}
 		if now != "" {
 			p.line(escaped(strings.TrimPrefix(line, "  ")))
 		}
-		as = now
-	}
-	if as == "lines" {
-		p.macro("EE")
-		p.macro("RE")
+		before = now
 	}
 }
 
