@@ -128,12 +128,12 @@ func (b *signInBench) secrets() map[string]string {
 	return all
 }
 
-func newSignInBench(t *testing.T) *signInBench {
+func newSignInBench(t *testing.T, agrees bool) *signInBench {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("only here a program can be told whom to trust: $SSL_CERT_FILE")
 	}
-	b := &signInBench{T: t, dir: t.TempDir(), given: map[string]string{}}
+	b := &signInBench{T: t, dir: t.TempDir(), agrees: agrees, given: map[string]string{}}
 	config := entratest.Config{
 		Tenant: theTenant, Client: "application", Secret: theSecret, Certificates: []*x509.Certificate{application(t, b.dir)},
 		TokenScopes: entratest.Everything, Tokens: []entratest.Token{{Value: theToken, Scopes: entratest.Everything}}, Users: entratest.MakeUsers(1),
@@ -188,7 +188,7 @@ func (b *signInBench) hides(name, said string) {
 
 // TestWaysToSignIn takes each way to a list of passkeys, with everything in the log.
 func TestWaysToSignIn(t *testing.T) {
-	b := newSignInBench(t)
+	b := newSignInBench(t, false)
 	machine := httptest.NewServer(http.HandlerFunc(b.machine))
 	defer machine.Close()
 	for name, c := range map[string]struct {
@@ -243,7 +243,7 @@ func TestWaysToSignIn(t *testing.T) {
 // TestDeviceCode signs a person in: the code for the person is shown, and the one that
 // gets the token is not.
 func TestDeviceCode(t *testing.T) {
-	b := newSignInBench(t)
+	b := newSignInBench(t, false)
 	call := b.call("--sign-in device-code")
 	stderr, err := call.StderrPipe()
 	if err != nil {

@@ -344,8 +344,7 @@ func (l *leakTest) signIn(device string) {
 	if runtime.GOOS != "linux" {
 		return // see newSignInBench
 	}
-	b := newSignInBench(l.T)
-	b.agrees = true
+	b := newSignInBench(l.T, true)
 	l.env = b.environ()
 	user := "user1@example.onmicrosoft.com"
 	file := func(name string) string { return filepath.Join(b.dir, name) }

@@ -50,7 +50,7 @@ func Open(t testing.TB, address string) *Tab {
 	commands.Close()
 	events.Close()
 	b := &Tab{t: t, to: to, from: bufio.NewReader(from)}
-	stuck := time.AfterFunc(2*time.Minute, func() { cmd.Process.Kill() })
+	stuck := time.AfterFunc(4*patience, func() { cmd.Process.Kill() })
 	t.Cleanup(func() {
 		stuck.Stop()
 		b.session = ""
@@ -126,11 +126,15 @@ func (b *Tab) Eval(script string) string {
 	return fmt.Sprint(got.Result.Value)
 }
 
+// patience is how long a page may take. Where all cores are busy, and Chromium has just been
+// installed, half a minute was measured.
+const patience = 90 * time.Second
+
 // Await waits until a script gives a text that has words in it.
 func (b *Tab) Await(script, words string) {
 	b.t.Helper()
 	got := ""
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if got = b.Eval(script); strings.Contains(got, words) {
 			return
 		}
