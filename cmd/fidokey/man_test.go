@@ -14,13 +14,7 @@ import (
 // TestManualPages: every command has a page of its own, which has its text and its
 // example.
 func TestManualPages(t *testing.T) {
-	folder := t.TempDir()
-	e := &env{stdout: io.Discard, stderr: io.Discard}
-	root := newRootCmd(e)
-	root.SetArgs([]string{"man", folder})
-	if err := root.ExecuteContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	root, folder := writeManual(t)
 	pages := map[string]bool{}
 	var check func(cmd *cobra.Command)
 	check = func(cmd *cobra.Command) {
@@ -58,13 +52,7 @@ func TestManualPagesInGroff(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	folder := t.TempDir()
-	e := &env{stdout: io.Discard, stderr: io.Discard}
-	root := newRootCmd(e)
-	root.SetArgs([]string{"man", folder})
-	if err := root.ExecuteContext(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	_, folder := writeManual(t)
 	pages, err := filepath.Glob(filepath.Join(folder, "*.1"))
 	if err != nil || len(pages) < 100 {
 		t.Fatalf("%d pages, %v", len(pages), err)
@@ -76,4 +64,16 @@ func TestManualPagesInGroff(t *testing.T) {
 	if err != nil || !strings.Contains(string(page), "--pin-env string\n") || !strings.Contains(string(page), "  fidokey pin set --pin-env NEW_PIN\n") {
 		t.Errorf("%v\n%s", err, page)
 	}
+}
+
+// writeManual has the program write its pages into a folder.
+func writeManual(t *testing.T) (root *cobra.Command, folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	root = newRootCmd(&env{stdout: io.Discard, stderr: io.Discard})
+	root.SetArgs([]string{"man", folder})
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return root, folder
 }
