@@ -34,10 +34,13 @@ type Playback struct {
 func NewPlayback(t *trace.Trace) (*Playback, error) {
 	p := &Playback{}
 	sizes := []int{1, 1}
+	if len(t.Exchanges) == 0 || t.Exchanges[0].Kind != trace.KindRun {
+		return nil, fmt.Errorf("%w of a conformance run", trace.ErrFormat)
+	}
 	for i := range t.Exchanges {
 		e := &t.Exchanges[i]
 		switch {
-		case e.Kind == trace.KindRun && (e.Run == nil || e.Run.Seed == ""), i == 0 && e.Kind != trace.KindRun:
+		case e.Kind == trace.KindRun && (e.Run == nil || e.Run.Seed == ""):
 			return nil, fmt.Errorf("%w of a conformance run", trace.ErrFormat)
 		case e.Kind == trace.KindOpen && e.Error == "":
 			if sizes = e.Sizes; len(sizes) != 2 || min(sizes[0], sizes[1]) < 8 || max(sizes[0], sizes[1]) > maxReport {

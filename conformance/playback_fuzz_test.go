@@ -20,6 +20,7 @@ var fuzzedSelection = conformance.Selection{Match: func(c *conformance.Case) boo
 // says where it is not as recorded.
 func FuzzPlayback(f *testing.F) {
 	f.Add([]byte(`{"fidokey":"run 1"}`))
+	f.Add([]byte(`{"trace":1}`)) // and nothing in it
 	f.Fuzz(func(t *testing.T, text []byte) {
 		synctest.Test(t, func(t *testing.T) {
 			recorded, err := trace.Read(bytes.NewReader(text))
@@ -30,9 +31,15 @@ func FuzzPlayback(f *testing.F) {
 			if err != nil {
 				return
 			}
+			recordedCases := 0
+			for _, id := range playbackFuzzed {
+				if slices.ContainsFunc(p.Runs(), func(r *trace.Run) bool { return slices.Contains(r.Cases, id) }) {
+					recordedCases++
+				}
+			}
 			results, err := p.Run(t.Context(), fuzzedSelection)
-			if len(results) < len(playbackFuzzed) && err == nil {
-				t.Errorf("%d results, and nothing is amiss", len(results))
+			if len(p.Runs()) == 0 || len(results) < recordedCases && err == nil {
+				t.Errorf("%d results of %d cases in %d runs, and nothing is amiss", len(results), recordedCases, len(p.Runs()))
 			}
 		})
 	})
