@@ -51,7 +51,7 @@ func Check(file io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	c := &checker{file: file, pageSize: int64(m.PageSize), todo: []uint64{m.Root}}
+	c := &checker{file: file, pageSize: int64(m.PageSize), ahead: []uint64{m.Root}}
 	if m.Pages > uint64(size/c.pageSize) {
 		return damaged("it has %d bytes, and should have %d pages of %d", size, m.Pages, c.pageSize)
 	}
@@ -59,9 +59,9 @@ func Check(file io.ReaderAt, size int64) error {
 	if err := c.free(m.Freelist); err != nil {
 		return err
 	}
-	for len(c.todo) > 0 {
-		number := c.todo[0]
-		c.todo = c.todo[1:]
+	for len(c.ahead) > 0 {
+		number := c.ahead[0]
+		c.ahead = c.ahead[1:]
 		if err := c.page(number); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ type checker struct {
 	file     io.ReaderAt
 	pageSize int64
 	seen     []bool // by the number of the page
-	todo     []uint64
+	ahead    []uint64
 	at       []byte // the page at hand, without those that belong to it
 }
 
@@ -239,7 +239,7 @@ func (c *checker) page(number uint64) error {
 			if !fits(room, pageHead+i*element, n.Uint32(e), n.Uint32(e[4:]), 0) {
 				return damaged("a key of page %d is not in it", number)
 			}
-			c.todo = append(c.todo, n.Uint64(e[8:]))
+			c.ahead = append(c.ahead, n.Uint64(e[8:]))
 			continue
 		}
 		at, key, value := n.Uint32(e[4:]), n.Uint32(e[8:]), n.Uint32(e[12:])
@@ -273,7 +273,7 @@ func (c *checker) bucket(offset, size int64) error {
 	}
 	n := binary.NativeEndian
 	if root := n.Uint64(b); root != 0 {
-		c.todo = append(c.todo, root)
+		c.ahead = append(c.ahead, root)
 		return nil
 	}
 	b = b[bucketHead:]
